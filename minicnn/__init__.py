@@ -1,0 +1,52 @@
+"""minicnn: a deep-learning framework from scratch, to read, to trust, to measure."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import minicnn.backends  # registers the devices
+from minicnn.core.anomaly import detect_anomaly
+from minicnn.core.backprop import grad
+from minicnn.core.derivatives import hessian, hvp, jacobian, jvp, vjp
+from minicnn.core.function import Function
+from minicnn.core.modes import enable_grad, is_grad_enabled, no_grad
+from minicnn.core.recompute import checkpoint
+from minicnn.core.rng import manual_seed
+from minicnn.core.tensor import Tensor, tensor
+
+if TYPE_CHECKING:
+    from minicnn import bench, data, explain, metrics, models, nn, ops, optim, testing, training, vision
+
+__version__ = "0.1.0"
+
+_ROOMS = ("bench", "data", "explain", "metrics", "models", "nn", "optim", "testing", "training", "vision")
+
+float16, float32, float64 = np.dtype("float16"), np.dtype("float32"), np.dtype("float64")
+int32, int64, uint8, bool_ = np.dtype("int32"), np.dtype("int64"), np.dtype("uint8"), np.dtype("bool")
+
+
+def set_num_threads(n: int) -> None:
+    """Let BLAS, numba kernels and block-wise array operations use ``n`` threads each."""
+    from minicnn.backends.cpu import threads
+
+    threads.set_num_threads(n)
+
+
+def get_num_threads() -> int:
+    """How many threads one operation may use."""
+    from minicnn.backends.cpu import threads
+
+    return threads.get_num_threads()
+
+
+def from_dlpack(source: Any) -> Tensor:
+    """A Tensor that shares memory with any object that exports DLPack (NumPy, PyTorch, JAX arrays on the CPU)."""
+    return Tensor(np.from_dlpack(source))
+
+
+def __getattr__(name: str) -> Any:
+    """Load rooms when they are first touched, so that importing the library stays cheap."""
+    if name in _ROOMS:
+        return import_module(f"minicnn.{name}")
+    raise AttributeError(f"module 'minicnn' has no attribute {name!r}")

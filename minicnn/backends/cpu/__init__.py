@@ -1,0 +1,27 @@
+"""The CPU backend: NumPy for arrays, numba for kernels; kernel modules load when an op first asks for them."""
+
+from importlib import import_module
+from typing import Any
+
+from minicnn.backends.cpu import arrays, memory
+
+memory.keep_freed_memory()
+
+
+def to_host(array: Any) -> Any:
+    """The array as NumPy sees it; nothing to do on this device."""
+    return array
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_"):
+        raise AttributeError(name)
+    try:
+        return import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        if error.name == f"{__name__}.{name}":
+            raise AttributeError(f"minicnn.backends.cpu has no kernel module {name!r}") from None
+        raise
+
+
+__all__ = ["arrays", "to_host"]

@@ -1,0 +1,152 @@
+"""The array namespace that ops see on the CPU: NumPy's names, with big arrays computed on all cores.
+
+NumPy's ufuncs and reductions run on one thread. Above ``PARALLEL`` elements ours run block by block on all of
+them (NumPy releases the GIL). Blocks have a fixed size, so results do not depend on the number of threads.
+Everything not defined here is NumPy's own.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn.backends.cpu import threads
+
+PARALLEL = 1 << 17  # elements from which waking a second thread pays
+BLOCK = 1 << 16  # elements of one block: inputs and output of a binary operation stay in a 1 MB cache
+
+Raw = NDArray[Any]
+
+
+def _elementwise(ufunc: np.ufunc) -> Callable[..., Any]:
+    def call(*args: Any, out: Raw | None = None) -> Any:
+        for a in args:
+            if isinstance(a, np.ndarray) and a.size >= PARALLEL:
+                return _in_blocks(ufunc, args, out)
+        return ufunc(*args) if out is None else ufunc(*args, out=out)
+
+    call.__name__, call.__doc__ = ufunc.__name__, f"numpy.{ufunc.__name__} on all cores."
+    return call
+
+
+def _rows(length: int, size: int) -> int:
+    """How many of ``length`` equal slices of an array of ``size`` elements make one block."""
+    rows = BLOCK * length // size
+    return rows if rows > 1 else 1
+
+
+def _weak(a: Any) -> Any:
+    """What decides the result's dtype: an array's dtype, or a Python number's type."""
+    return a.dtype if isinstance(a, np.ndarray | np.generic) else type(a)
+
+
+def _in_blocks(ufunc: np.ufunc, args: tuple[Any, ...], out: Raw | None) -> Raw:
+    arrays = [a for a in args if isinstance(a, np.ndarray)]
+    shape = np.broadcast_shapes(*[a.shape for a in arrays])
+    if out is None:
+        out = np.empty(shape, ufunc.resolve_dtypes((*map(_weak, args), None))[-1])
+    if not out.size:
+        return out
+    same = all(a.shape == shape and a.flags.c_contiguous for a in arrays) and out.flags.c_contiguous
+    if same:
+        flat = [a.reshape(-1) if isinstance(a, np.ndarray) else a for a in args]
+        target = out.reshape(-1)
+        step = BLOCK
+    else:
+        lead = next((i for i, n in enumerate(shape) if n > 1), 0)
+        flat = [
+            np.moveaxis(np.broadcast_to(a, shape), lead, 0) if isinstance(a, np.ndarray) else a for a in args
+        ]
+        target = np.moveaxis(out, lead, 0)
+        step = _rows(shape[lead], out.size)
+    count = -(-target.shape[0] // step)
+
+    def block(i: int) -> None:
+        part = slice(i * step, (i + 1) * step)
+        ufunc(*[a[part] if isinstance(a, np.ndarray) else a for a in flat], out=target[part])
+
+    threads.run(block, count)
+    return out
+
+
+add = _elementwise(np.add)
+subtract = _elementwise(np.subtract)
+multiply = _elementwise(np.multiply)
+divide = _elementwise(np.divide)
+negative = _elementwise(np.negative)
+power = _elementwise(np.power)
+square = _elementwise(np.square)
+sqrt = _elementwise(np.sqrt)
+reciprocal = _elementwise(np.reciprocal)
+exp = _elementwise(np.exp)
+expm1 = _elementwise(np.expm1)
+log = _elementwise(np.log)
+log1p = _elementwise(np.log1p)
+sin = _elementwise(np.sin)
+cos = _elementwise(np.cos)
+tanh = _elementwise(np.tanh)
+abs = _elementwise(np.absolute)  # noqa: A001 - NumPy's name
+absolute = abs
+sign = _elementwise(np.sign)
+maximum = _elementwise(np.maximum)
+minimum = _elementwise(np.minimum)
+logaddexp = _elementwise(np.logaddexp)
+equal = _elementwise(np.equal)
+not_equal = _elementwise(np.not_equal)
+less = _elementwise(np.less)
+less_equal = _elementwise(np.less_equal)
+greater = _elementwise(np.greater)
+greater_equal = _elementwise(np.greater_equal)
+logical_and = _elementwise(np.logical_and)
+logical_or = _elementwise(np.logical_or)
+logical_not = _elementwise(np.logical_not)
+isnan = _elementwise(np.isnan)
+isfinite = _elementwise(np.isfinite)
+
+
+def _reduction(ufunc: np.ufunc, name: str) -> Callable[..., Any]:
+    def call(a: Raw, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
+        if dtype is None and ufunc is np.add and a.dtype.kind in "bi":
+            dtype = np.int64
+        if a.size < PARALLEL or a.ndim == 0:
+            return ufunc.reduce(a, axis=axis, keepdims=keepdims, dtype=dtype)
+        return _reduce_blocks(ufunc, a, axis, keepdims, dtype)
+
+    call.__name__, call.__doc__ = name, f"numpy.{name} on all cores."
+    return call
+
+
+def _reduce_blocks(ufunc: np.ufunc, a: Raw, axis: Any, keepdims: bool, dtype: Any) -> Any:
+    """Split the first long axis: kept, its parts are independent; reduced, their results are reduced in order."""
+    axes = tuple(range(a.ndim)) if axis is None else tuple(x % a.ndim for x in np.atleast_1d(axis))
+    if len(axes) == a.ndim and a.flags.c_contiguous:
+        shaped, lead, inner = a.reshape(-1), 0, (0,)
+    else:
+        shaped, lead, inner = a, next(i for i, n in enumerate(a.shape) if n > 1), axes
+    step = _rows(shaped.shape[lead], shaped.size)
+    count = -(-shaped.shape[lead] // step)
+    parts: list[Any] = [None] * count
+    front = (slice(None),) * lead
+
+    def block(i: int) -> None:
+        piece = shaped[(*front, slice(i * step, (i + 1) * step))]
+        parts[i] = ufunc.reduce(piece, axis=inner, keepdims=True, dtype=dtype)
+
+    threads.run(block, count)
+    joined = np.concatenate(parts, axis=lead)
+    if lead in inner:
+        joined = ufunc.reduce(joined, axis=lead, keepdims=True)
+    kept = tuple(1 if i in axes else n for i, n in enumerate(a.shape))
+    joined = joined.reshape(kept)
+    return joined if keepdims else joined.reshape(tuple(n for i, n in enumerate(a.shape) if i not in axes))
+
+
+sum = _reduction(np.add, "sum")  # noqa: A001 - NumPy's name
+max = _reduction(np.maximum, "max")  # noqa: A001 - NumPy's name
+min = _reduction(np.minimum, "min")  # noqa: A001 - NumPy's name
+prod = _reduction(np.multiply, "prod")
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(np, name)

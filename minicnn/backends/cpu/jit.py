@@ -1,0 +1,96 @@
+"""Compiling kernels with numba: lazily, cached on disk, announced, on all cores.
+
+Importing this module imports numba, so only kernel modules do, and those load on first use. The cache folder's
+name holds a hash of the backend's sources: numba itself notices a change in a kernel's own file only.
+"""
+
+import hashlib
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba import prange
+from numba.core import event
+
+from minicnn.backends.cpu import threads
+
+
+def _cache_folder() -> Path:
+    digest = hashlib.blake2s(numba.__version__.encode(), digest_size=8)
+    for source in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(source.read_bytes())
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return root / "minicnn" / f"numba-{digest.hexdigest()}"
+
+
+if "NUMBA_CACHE_DIR" not in os.environ:
+    numba.config.CACHE_DIR = str(_cache_folder())  # type: ignore[attr-defined]
+
+
+class _Announce(event.Listener):  # type: ignore[misc]
+    """Says once that kernels are being compiled, so that the wait does not feel like a hang."""
+
+    said = False
+
+    def on_start(self, event: Any) -> None:
+        if not _Announce.said and not os.environ.get("MINICNN_QUIET"):
+            _Announce.said = True
+            print("minicnn: compiling kernels for this machine (once; cached afterwards)", file=sys.stderr, flush=True)
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+event.register("numba:compile", _Announce())
+
+_LOCK = threading.RLock()
+_one_at_a_time = True  # until the threading layer is known; for good where it is numba's own "workqueue"
+
+
+def apply_num_threads() -> None:
+    """Give numba as many threads as the rest of the backend."""
+    numba.set_num_threads(min(threads.get_num_threads(), numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+
+
+class Kernel:
+    """A Python function that becomes machine code at its first call.
+
+    numba's fallback threading layer aborts the process when two Python threads enter parallel kernels at once;
+    with it, calls take turns.
+    """
+
+    def __init__(self, function: Callable[..., Any], **options: Any) -> None:
+        self.__doc__, self.__name__, self.__module__ = function.__doc__, function.__name__, function.__module__
+        settings = {"parallel": True, "cache": True, "nogil": True, "error_model": "numpy"} | options
+        self.compiled = numba.njit(**settings)(function)
+        self.py_func = function
+
+    def __call__(self, *args: Any) -> Any:
+        global _one_at_a_time
+        if not _one_at_a_time:
+            return self.compiled(*args)
+        with _LOCK:
+            apply_num_threads()
+            result = self.compiled(*args)
+            try:
+                _one_at_a_time = numba.threading_layer() == "workqueue"
+            except ValueError:  # no parallel kernel has run yet
+                pass
+            return result
+
+
+def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Decorator: compile for the argument types at the first call, parallel over ``prange``; cached on disk."""
+    return Kernel(function, **options) if function else lambda f: Kernel(f, **options)
+
+
+def inline(function: Callable[..., Any]) -> Any:
+    """Decorator for a helper that kernels of the same file call."""
+    return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+
+
+__all__ = ["Kernel", "apply_num_threads", "inline", "kernel", "prange"]

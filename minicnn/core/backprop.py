@@ -1,0 +1,306 @@
+"""Reverse-mode differentiation over the tape: visit nodes from the newest to the oldest, add up what they send.
+
+A node is always made after the nodes it reads from, so falling sequence numbers are a valid order, and a heap of
+them visits each node once, after every use of its outputs. Nothing recurses.
+"""
+
+import heapq
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from minicnn.core import events
+from minicnn.core.function import Function
+from minicnn.core.modes import enable_grad, no_grad
+from minicnn.core.tensor import Tensor
+
+
+class Accumulate(Function):
+    """Sum of two gradients that reach the same value by different ways."""
+
+    def forward(self, a: Any, b: Any) -> Any:
+        return self.xp.add(a, b)
+
+    def backward(self, gy: Tensor) -> tuple[Tensor, Tensor]:
+        return gy, gy
+
+
+class OrderLimit(Function):
+    """Stands where a gradient of finite order ends, and says so when it is differentiated."""
+
+    def __init__(self, op: str, edges: tuple[Any, ...]) -> None:
+        self.op, self.limit_edges = op, edges
+
+    def forward(self, *arrays: Any) -> Any:
+        return tuple(arrays)
+
+    def backward(self, *gys: Any) -> Any:
+        raise RuntimeError(
+            f"{self.op}: its gradient is of order 1 and cannot be differentiated again; "
+            "compose the operation from differentiable ones to get higher orders"
+        )
+
+
+def backward(
+    output: Tensor, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False
+) -> None:
+    """Accumulate gradients into the leaves; see :meth:`Tensor.backward`."""
+    _run([output], [gradient], None, retain_graph, create_graph)
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: "Tensor | Sequence[Tensor | None] | None" = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Any, ...]:
+    """Gradients of ``sum(outputs . grad_outputs)`` with respect to ``inputs``; no ``.grad`` is touched.
+
+    Parameters
+    ----------
+    outputs : Tensor or sequence of Tensors
+    inputs : Tensor or sequence of Tensors
+        Leaves or intermediate values.
+    grad_outputs : cotangents of the outputs, optional
+        May be left out (or ``None``) where an output has one element.
+    retain_graph, create_graph : bool
+        As in :meth:`Tensor.backward`.
+    allow_unused : bool
+        Give ``None`` for an input that the outputs do not depend on, instead of raising.
+
+    Returns
+    -------
+    tuple of Tensors (or ``None``), one for each input
+
+    Examples
+    --------
+    >>> import minicnn as mc
+    >>> x = mc.tensor(3.0, requires_grad=True)
+    >>> (g,) = mc.grad(x * x * x, x, create_graph=True)
+    >>> (h,) = mc.grad(g, x)
+    >>> g.item(), h.item()
+    (27.0, 18.0)
+    """
+    roots = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    targets = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    cotangents: list[Tensor | None]
+    if grad_outputs is None or isinstance(grad_outputs, Tensor):
+        cotangents = [grad_outputs] * len(roots)
+    else:
+        cotangents = list(grad_outputs)
+    if len(cotangents) != len(roots):
+        raise ValueError(f"grad: {len(roots)} outputs but {len(cotangents)} grad_outputs")
+    for place, target in enumerate(targets):
+        if not target.requires_grad:
+            raise RuntimeError(f"grad: input {place} does not require grad")
+    found = _run(roots, cotangents, targets, retain_graph, create_graph)
+    for place, value in enumerate(found):
+        if value is None and not allow_unused:
+            raise RuntimeError(f"grad: input {place} was not used to compute the outputs; pass allow_unused=True")
+    return tuple(found)
+
+
+def _seed(output: Tensor, gradient: Tensor | None) -> Tensor:
+    if not output.requires_grad:
+        raise RuntimeError("backward: the output does not require grad: nothing it came from was recorded")
+    if gradient is None:
+        if output.data.size != 1:
+            raise RuntimeError(
+                f"backward: an output of shape {output.shape} needs a gradient of its shape; "
+                "only one-element outputs have an implicit gradient of 1"
+            )
+        return Tensor(output.device.xp.ones_like(output.data), output.device)
+    if gradient.shape != output.shape or gradient.dtype != output.dtype:
+        raise ValueError(
+            f"backward: gradient is {gradient.shape} {gradient.dtype}, output is {output.shape} {output.dtype}"
+        )
+    return gradient
+
+
+class _Gradients:
+    """Partial sums by place; a place is a leaf, or (node, output index)."""
+
+    def __init__(self, create_graph: bool) -> None:
+        self.create_graph = create_graph
+        self.leaves: dict[int, tuple[Tensor, Tensor]] = {}
+        self.nodes: dict[Function, list[Tensor | None]] = {}
+        self.queue: list[tuple[int, Function]] = []
+        self._ours: set[int] = set()  # ids of live sums made here, which may be added to in place
+
+    def add(self, edge: Any, gradient: Tensor) -> None:
+        if isinstance(edge, Tensor):
+            known = self.leaves.get(id(edge))
+            self.leaves[id(edge)] = (edge, gradient if known is None else self._sum(known[1], gradient))
+            return
+        node, index = edge
+        slots = self.nodes.get(node)
+        if slots is None:
+            slots = self.nodes[node] = [None] * len(node.out_shapes)
+            heapq.heappush(self.queue, (-node.sequence, node))
+        earlier = slots[index]
+        slots[index] = gradient if earlier is None else self._sum(earlier, gradient)
+
+    def _sum(self, a: Tensor, b: Tensor) -> Tensor:
+        if id(a) in self._ours and not self.create_graph:
+            a.device.xp.add(a.data, b.data, out=a.data)
+            return a
+        out: Tensor = Accumulate()(a, b)
+        self._ours.add(id(out))
+        return out
+
+    def pop(self) -> tuple[Function, list[Tensor | None]]:
+        _, node = heapq.heappop(self.queue)
+        gys = self.nodes.pop(node)
+        self._ours.difference_update(id(g) for g in gys)
+        return node, gys
+
+
+def _run(
+    roots: list[Tensor],
+    cotangents: "list[Tensor | None]",
+    targets: list[Tensor] | None,
+    retain_graph: bool | None,
+    create_graph: bool,
+) -> "list[Tensor | None]":
+    retain = create_graph if retain_graph is None else retain_graph
+    useful = None if targets is None else _leading_to(targets, roots)
+    wanted = {} if targets is None else {_place(t): None for t in targets}
+    found: dict[Any, Tensor | None] = dict(wanted)
+    with enable_grad() if create_graph else no_grad():
+        sums = _Gradients(create_graph)
+        for root, cotangent in zip(roots, cotangents, strict=True):
+            seed = _seed(root, cotangent)
+            sums.add(root if root.node is None else (root.node, root.index), seed)
+        while sums.queue:
+            node, gys = sums.pop()
+            for index, hooks in node.hooks.items():
+                if gys[index] is not None:
+                    gys[index] = _hooked(hooks, gys[index])
+            for index, gy in enumerate(gys):
+                if (node, index) in wanted:
+                    found[node, index] = gy
+            if useful is None or node in useful:
+                _step(node, gys, sums, useful, wanted, create_graph)
+                if not retain:
+                    node.release()
+        leaves = sums.leaves
+        sums.leaves = {}
+        for key in list(leaves):
+            leaf, gradient = leaves.pop(key)
+            if leaf.hooks:
+                gradient = _hooked(leaf.hooks, gradient)
+            if targets is None:
+                _deliver(leaf, gradient, create_graph)
+            elif key in wanted:
+                found[key] = gradient
+    return [] if targets is None else [found[_place(t)] for t in targets]
+
+
+def _step(
+    node: Function,
+    gys: "list[Tensor | None]",
+    sums: _Gradients,
+    useful: "set[Function] | None",
+    wanted: dict[Any, None],
+    create_graph: bool,
+) -> None:
+    """Run one node's backward, check what it gives, and pass it on."""
+    edges, every = node.edges, node._needs
+    if useful is not None:
+        node._needs = tuple(e is not None and _useful(e, useful, wanted) for e in edges)
+    try:
+        if node.order == 1 and create_graph:
+            with no_grad():
+                gxs = _limited(node, gys, _tuple(node.backward(*gys)))
+        else:
+            gxs = _tuple(node.backward(*gys))
+        needs = node._needs
+    finally:
+        node._needs = every
+    if len(gxs) != len(edges):
+        raise RuntimeError(f"{node.name}: backward returned {len(gxs)} gradients for {len(edges)} inputs")
+    if events.LISTENERS:
+        events.emit("backward", node, gys, gxs)
+    for place, (edge, gx, need) in enumerate(zip(edges, gxs, needs, strict=True)):
+        if edge is None or gx is None or not need:
+            continue
+        dtype = edge.dtype if isinstance(edge, Tensor) else edge[0].out_dtypes[edge[1]]
+        if gx.data.shape != node.in_shapes[place] or gx.data.dtype != dtype:
+            raise RuntimeError(
+                f"{node.name}: backward returned a gradient of shape {gx.shape}, {gx.dtype} for input {place} "
+                f"of shape {node.in_shapes[place]}, {dtype}"
+            )
+        sums.add(edge, gx)
+
+
+def _tuple(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else tuple(value) if isinstance(value, list) else (value,)
+
+
+def _limited(node: Function, gys: "list[Tensor | None]", gxs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Gradients that still depend on everything the node saw, and raise when differentiated."""
+    given = [g for g in gxs if g is not None]
+    if not given:
+        return gxs
+    limit = OrderLimit(node.name, ())
+    outs = [Tensor(g.data, g.device, requires_grad=True) for g in given]
+    history = [g if g.node is None else (g.node, g.index) for g in gys if g is not None and g.requires_grad]
+    with enable_grad():
+        limit(*outs)
+    limit.edges = (*[e for e in node.edges if e is not None], *history)
+    for index, out in enumerate(outs):
+        out.node, out.index = limit, index
+    replaced = iter(outs)
+    return tuple(None if g is None else next(replaced) for g in gxs)
+
+
+def _hooked(hooks: list[Any], gradient: Any) -> Tensor:
+    for hook in list(hooks):
+        replaced = hook(gradient)
+        gradient = gradient if replaced is None else replaced
+    return gradient  # type: ignore[no-any-return]
+
+
+def _place(t: Tensor) -> Any:
+    return id(t) if t.node is None else (t.node, t.index)
+
+
+def _useful(edge: Any, useful: "set[Function]", wanted: dict[Any, None]) -> bool:
+    if isinstance(edge, Tensor):
+        return id(edge) in wanted
+    return edge[0] in useful or edge in wanted
+
+
+def _leading_to(targets: list[Tensor], roots: list[Tensor]) -> "set[Function]":
+    """Nodes between the roots and the targets: those whose backward must run."""
+    wanted = {_place(t): None for t in targets}
+    nodes: dict[int, Function] = {}
+    stack = [r.node for r in roots if r.node is not None]
+    while stack:
+        node = stack.pop()
+        if node.sequence not in nodes:
+            nodes[node.sequence] = node
+            stack.extend(e[0] for e in node.edges if isinstance(e, tuple))
+    useful: set[Function] = set()
+    for sequence in sorted(nodes):  # oldest first: a node is useful if an input is wanted or comes from a useful one
+        if any(e is not None and _useful(e, useful, wanted) for e in nodes[sequence].edges):
+            useful.add(nodes[sequence])
+    return useful
+
+
+def _deliver(leaf: Tensor, gradient: Tensor, create_graph: bool) -> None:
+    """Write a leaf's ``.grad``; take the array over only where nobody else can hold it, else copy."""
+    if leaf.grad is not None:
+        leaf.grad = Accumulate()(leaf.grad, gradient)
+    elif create_graph:
+        leaf.grad = gradient
+    else:
+        data = gradient.data
+        # ours alone: no view, and referenced by this frame, the gradient Tensor and getrefcount's argument only,
+        # while the Tensor itself is referenced by this frame, _run's and getrefcount's argument
+        alone = data.base is None and sys.getrefcount(data) <= 3 and sys.getrefcount(gradient) <= 3
+        leaf.grad = Tensor(data if alone else data.copy(), gradient.device)
+    if events.LISTENERS:
+        events.emit("leaf", leaf, gradient)

@@ -1,0 +1,336 @@
+"""The Tensor: an array, the device it lives on, and the node that made it.
+
+There is no maths here. Operators and methods (``x + y``, ``x.sum()``, ``x[0]``) are bound from one table in
+``minicnn/ops/operators.py``.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minicnn.core import checks
+from minicnn.core.device import Device
+from minicnn.core.device import device as find_device
+from minicnn.core.modes import state
+from minicnn.core.types import Array, Shape
+
+if TYPE_CHECKING:
+    from minicnn.core.function import Function
+
+
+class Storage:
+    """The version of one block of memory, shared by views and ``detach``: every in-place write adds one."""
+
+    __slots__ = ("version",)
+
+    def __init__(self) -> None:
+        self.version = 0
+
+
+class Tensor:
+    """A multi-dimensional array that remembers how it was computed; made by :func:`tensor` or by an operation.
+
+    Attributes
+    ----------
+    data : raw array of the device (``numpy.ndarray`` on ``"cpu"``)
+    grad : Tensor or None
+        Accumulated gradient of a leaf.
+    requires_grad : bool
+        Whether operations on it are recorded.
+    node : Function or None
+        The operation that made it; ``None`` for a leaf. ``index`` is its place among the node's outputs.
+    device : str
+        ``"cpu"``, ``"cuda"`` or ``"cuda-emulated"``.
+    """
+
+    __slots__ = ("__weakref__", "data", "device", "grad", "hooks", "index", "node", "requires_grad", "storage")
+    __array_ufunc__ = None  # so that ``numpy_scalar * tensor`` asks the Tensor
+
+    data: Array
+    grad: "Tensor | None"
+    requires_grad: bool
+    node: "Function | None"
+    index: int
+    device: Device
+    storage: Storage
+    hooks: "list[Callable[[Tensor], Tensor | None]] | None"
+
+    def __init__(self, data: Array, device: Device | None = None, *, requires_grad: bool = False) -> None:
+        self.data = data
+        self.device = device or find_device()
+        self.grad = None
+        self.requires_grad = requires_grad
+        self.node = None
+        self.index = 0
+        self.storage = Storage()
+        self.hooks = None
+
+    if TYPE_CHECKING:  # bound from minicnn/ops/operators.py
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __add__(self, other: Any) -> "Tensor": ...
+        def __radd__(self, other: Any) -> "Tensor": ...
+        def __sub__(self, other: Any) -> "Tensor": ...
+        def __rsub__(self, other: Any) -> "Tensor": ...
+        def __mul__(self, other: Any) -> "Tensor": ...
+        def __rmul__(self, other: Any) -> "Tensor": ...
+        def __truediv__(self, other: Any) -> "Tensor": ...
+        def __rtruediv__(self, other: Any) -> "Tensor": ...
+        def __pow__(self, other: Any) -> "Tensor": ...
+        def __rpow__(self, other: Any) -> "Tensor": ...
+        def __matmul__(self, other: Any) -> "Tensor": ...
+        def __neg__(self) -> "Tensor": ...
+        def __abs__(self) -> "Tensor": ...
+        def __getitem__(self, index: Any) -> "Tensor": ...
+        def __lt__(self, other: Any) -> "Tensor": ...
+        def __le__(self, other: Any) -> "Tensor": ...
+        def __gt__(self, other: Any) -> "Tensor": ...
+        def __ge__(self, other: Any) -> "Tensor": ...
+        def __and__(self, other: Any) -> "Tensor": ...
+        def __or__(self, other: Any) -> "Tensor": ...
+        def __invert__(self) -> "Tensor": ...
+
+    # -- what it is ---------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Shape:
+        return self.data.shape  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        return self.data.ndim  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> "np.dtype[Any]":
+        return self.data.dtype  # type: ignore[no-any-return]
+
+    @property
+    def backend(self) -> Any:
+        """Kernel modules of the tensor's device."""
+        return self.device.backend
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made it."""
+        return self.node is None
+
+    @property
+    def grad_fn(self) -> "Function | None":
+        """PyTorch's name for ``node``."""
+        return self.node
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or one entry of it."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def numel(self) -> int:
+        """Number of elements."""
+        return int(self.data.size)
+
+    def dim(self) -> int:
+        """Number of dimensions (PyTorch's name for ``ndim``)."""
+        return self.ndim
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("len: a 0-d tensor has no length")
+        return self.shape[0]
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu":
+            raise TypeError(f"index: only integer tensors index, got {self.dtype}")
+        return int(self.item())
+
+    def __repr__(self) -> str:
+        text = np.array2string(self._host(), separator=", ", prefix="tensor(", precision=4, threshold=100)
+        notes = [f"dtype={self.dtype}"] if self.dtype not in ("float32", "int64", "bool") else []
+        notes += [f"device={str(self.device)!r}"] if self.device != "cpu" else []
+        if self.node is not None:
+            notes.append(f"node=<{self.node.name}>")
+        elif self.requires_grad:
+            notes.append("requires_grad=True")
+        return f"tensor({', '.join([text, *notes])})"
+
+    # -- out of the graph ---------------------------------------------------------------------------------------
+
+    def detach(self) -> "Tensor":
+        """The same memory without history; a later in-place write to either is noticed by both."""
+        out = Tensor(self.data, self.device)
+        out.storage = self.storage
+        return out
+
+    def _host(self) -> Any:
+        return self.data if isinstance(self.data, np.ndarray) else self.device.backend.to_host(self.data)
+
+    def numpy(self) -> Any:
+        """The array itself on the CPU (shared memory), a host copy elsewhere.
+
+        Writes through it are not counted by the version counter; anomaly mode finds them by checksums.
+        """
+        if self.requires_grad:
+            raise RuntimeError("numpy: the tensor requires grad and NumPy would lose it; use .detach().numpy()")
+        return self._host()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        if self.requires_grad:
+            raise BufferError("__dlpack__: the tensor requires grad; export .detach()")
+        return self.data.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> Any:
+        return self.data.__dlpack_device__()
+
+    def item(self) -> Any:
+        """The only element as a Python number."""
+        if self.data.size != 1:
+            raise checks.value_error("item", "only one-element tensors convert to a number", input=self)
+        return self.data.item()
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers."""
+        return self.data.tolist()
+
+    # -- gradients ----------------------------------------------------------------------------------------------
+
+    def backward(
+        self, gradient: "Tensor | None" = None, retain_graph: bool | None = None, create_graph: bool = False
+    ) -> None:
+        """Add d(self . gradient)/d(leaf) to the ``.grad`` of every leaf that requires it.
+
+        Parameters
+        ----------
+        gradient : Tensor of the same shape, optional
+            The cotangent; may be left out for a one-element tensor, where it is 1.
+        retain_graph : bool, optional
+            Keep saved values so that backward can run again; defaults to ``create_graph``.
+        create_graph : bool
+            Record the backward pass, so that gradients can be differentiated.
+        """
+        from minicnn.core.backprop import backward
+
+        backward(self, gradient, retain_graph, create_graph)
+
+    def requires_grad_(self, requires_grad: bool = True) -> "Tensor":
+        """Set ``requires_grad`` of a leaf, in place."""
+        if self.node is not None:
+            raise RuntimeError("requires_grad_: only leaves can change it; use .detach() to get one")
+        if requires_grad and self.dtype.kind != "f":
+            raise checks.type_error("requires_grad_", "only floating tensors have gradients", input=self)
+        self.requires_grad = requires_grad
+        return self
+
+    def register_hook(self, hook: "Callable[[Tensor], Tensor | None]") -> Callable[[], None]:
+        """Call ``hook(gradient)`` when this tensor's gradient is complete; what it returns replaces it.
+
+        Returns a function that removes the hook.
+        """
+        if not self.requires_grad:
+            raise RuntimeError("register_hook: the tensor does not require grad")
+        if self.node is None:
+            self.hooks = hooks = self.hooks if self.hooks is not None else []
+        else:
+            hooks = self.node.hooks.setdefault(self.index, [])
+        hooks.append(hook)
+        return lambda: hooks.remove(hook)
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of a tensor that is not a leaf in its ``.grad`` as well."""
+        if self.node is not None:
+
+            def keep(gradient: "Tensor") -> None:
+                self.grad = gradient
+
+            self.register_hook(keep)
+
+    # -- in-place writes ----------------------------------------------------------------------------------------
+
+    def bump_version(self) -> None:
+        """Say that ``data`` was written in place; backward compares versions with those it saved."""
+        self.storage.version += 1
+
+    def writable(self, op: str) -> Array:
+        """``data`` for an in-place write by ``op``; raises where a write would falsify gradients."""
+        if state.grad and self.requires_grad:
+            if self.node is None:
+                raise RuntimeError(f"{op}: a leaf that requires grad was written in place; use mc.no_grad()")
+            raise RuntimeError(
+                f"{op}: in-place maths on a tensor with history (made by {self.node.name}); "
+                "use the out-of-place form, such as x = x + y, or .detach().clone()"
+            )
+        self.bump_version()
+        return self.data
+
+    def copy_(self, source: Any) -> "Tensor":
+        """Write ``source`` (broadcast, cast) into this tensor's memory."""
+        self.writable("copy_")[...] = source.data if isinstance(source, Tensor) else source
+        return self
+
+    def fill_(self, value: float) -> "Tensor":
+        """Write one number everywhere."""
+        self.writable("fill_")[...] = value
+        return self
+
+    def zero_(self) -> "Tensor":
+        """Write zeros."""
+        return self.fill_(0)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raw = tuple(i.data if isinstance(i, Tensor) else i for i in (index if isinstance(index, tuple) else (index,)))
+        self.writable("__setitem__")[raw] = value.data if isinstance(value, Tensor) else value
+
+
+def tensor(
+    data: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """A leaf Tensor holding a copy of ``data``.
+
+    Parameters
+    ----------
+    data : array, Tensor, number or nested sequence of numbers
+        Arrays keep their dtype; Python floats become float32, ints int64, bools bool.
+    dtype : dtype, optional
+        Cast to this instead.
+    device : str, optional
+        Where to put it; ``"cpu"`` by default.
+    requires_grad : bool
+        Record operations on it (floating dtypes only).
+
+    Raises
+    ------
+    TypeError
+        For data that is not numeric, or gradients asked of an integer tensor.
+
+    Examples
+    --------
+    >>> import minicnn as mc
+    >>> mc.tensor([[1.0, 2.0], [3.0, 4.0]])
+    tensor([[1., 2.],
+            [3., 4.]])
+    """
+    source = data.data if isinstance(data, Tensor) else data
+    place = find_device(device if device is not None else data.device if isinstance(data, Tensor) else None)
+    typed = hasattr(source, "dtype")
+    host = source if typed else np.array([np.asarray(s) for s in source] if _holds_tensors(source) else source)
+    kind = np.dtype(dtype).kind if dtype is not None else host.dtype.kind
+    if kind not in "fiub":
+        raise TypeError(f"tensor: data must be real numbers or bools, got dtype {host.dtype}")
+    if dtype is None and not typed:
+        dtype = {"f": np.float32, "i": np.int64, "u": np.int64}.get(kind)
+    out = Tensor(place.xp.array(host, dtype=dtype), place)
+    return out.requires_grad_() if requires_grad else out
+
+
+def _holds_tensors(source: Any) -> bool:
+    return isinstance(source, list | tuple) and any(isinstance(s, Tensor) for s in source)
