@@ -28,11 +28,11 @@ class Accumulate(Function):
 class OrderLimit(Function):
     """Stands where a gradient of finite order ends, and says so when it is differentiated."""
 
-    def __init__(self, op: str, edges: tuple[Any, ...]) -> None:
-        self.op, self.limit_edges = op, edges
+    def __init__(self, op: str) -> None:
+        self.op = op
 
     def forward(self, *arrays: Any) -> Any:
-        return tuple(arrays)
+        return arrays
 
     def backward(self, *gys: Any) -> Any:
         raise RuntimeError(
@@ -240,20 +240,16 @@ def _tuple(value: Any) -> tuple[Any, ...]:
 
 
 def _limited(node: Function, gys: "list[Tensor | None]", gxs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Gradients that still depend on everything the node saw, and raise when differentiated."""
-    given = [g for g in gxs if g is not None]
+    """The gradients as outputs of an OrderLimit that stands behind all that the node saw."""
+    given = [Tensor(g.data, g.device, requires_grad=True) for g in gxs if g is not None]
     if not given:
         return gxs
-    limit = OrderLimit(node.name, ())
-    outs = [Tensor(g.data, g.device, requires_grad=True) for g in given]
-    history = [g if g.node is None else (g.node, g.index) for g in gys if g is not None and g.requires_grad]
+    limit = OrderLimit(node.name)
     with enable_grad():
-        limit(*outs)
-    limit.edges = (*[e for e in node.edges if e is not None], *history)
-    for index, out in enumerate(outs):
-        out.node, out.index = limit, index
-    replaced = iter(outs)
-    return tuple(None if g is None else next(replaced) for g in gxs)
+        ends = iter(_tuple(limit(*given)))
+    history = [(g.node, g.index) if g.node else g for g in gys if g is not None and g.requires_grad]
+    limit.edges = (*node.edges, *history)
+    return tuple(None if g is None else next(ends) for g in gxs)
 
 
 def _hooked(hooks: list[Any], gradient: Any) -> Tensor:

@@ -35,7 +35,7 @@ def type_error(op: str, message: str, **values: Any) -> TypeError:
 
 def pair(op: str, name: str, value: Pair, *, least: int = 0) -> tuple[int, int]:
     """``value`` as (height, width), each an int of at least ``least``."""
-    items = (value, value) if isinstance(value, int | np.integer) else tuple(value)
+    items = tuple(value) if isinstance(value, tuple | list) else (value, value)
     if len(items) != 2 or not all(isinstance(v, int | np.integer) and v >= least for v in items):
         raise value_error(op, f"{name} must be an int or a pair of ints >= {least}, got {value!r}")
     return int(items[0]), int(items[1])

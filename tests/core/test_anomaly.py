@@ -1,0 +1,48 @@
+"""Anomaly mode names the line, the operation and the values where things first went wrong."""
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+
+
+def test_forward_nan_names_line_op_shapes_and_ranges():
+    x = mc.tensor(np.array([-1.0, 2.0]), requires_grad=True)
+    with mc.detect_anomaly(), pytest.raises(FloatingPointError) as error, np.errstate(invalid="ignore"):
+        mc.ops.log(x)  # the guilty line
+    text = str(error.value)
+    assert text.startswith("log: forward made NaN or Inf at ")
+    assert "mc.ops.log(x)  # the guilty line" in text
+    assert "(2,) float64 in [-1, 2]" in text
+    assert "1 not finite" in text
+
+
+def test_backward_nan_names_the_forward_line():
+    x = mc.tensor(np.array([0.0, 4.0]), requires_grad=True)
+    with mc.detect_anomaly(), np.errstate(all="ignore"):
+        y = mc.ops.sqrt(x)  # forward is fine at zero, its slope is not
+        with pytest.raises(FloatingPointError, match="sqrt|div|pow|mul") as error:
+            y.sum().backward()
+    assert "backward made NaN or Inf" in str(error.value)
+    assert "mc.ops.sqrt(x)" in str(error.value)
+
+
+def test_a_write_through_numpy_is_found_by_checksum():
+    x = mc.tensor(np.array([1.0, 2.0]), requires_grad=True)
+    w = mc.tensor(np.array([3.0, 4.0]))
+    with mc.detect_anomaly():
+        y = (x * w).sum()
+        w.numpy()[0] = 100.0
+        with pytest.raises(RuntimeError, match=r"mul: a value saved for backward was overwritten.*\n?.*numpy"):
+            y.backward()
+
+
+def test_values_that_were_bad_before_are_not_blamed_on_an_op():
+    x = mc.tensor(np.array([np.inf, 1.0]), requires_grad=True)
+    with mc.detect_anomaly():
+        (x * 2.0 + x).sum().backward()
+
+
+def test_outside_the_block_nothing_is_checked():
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(mc.ops.log(mc.tensor(np.array([-1.0]), requires_grad=True)).detach().numpy()).all()
