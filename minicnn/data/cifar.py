@@ -50,9 +50,7 @@ def read_records(path: str | os.PathLike[str], labels: int) -> tuple[NDArray[Any
     return rows[:, :labels].copy(), rows[:, labels:].reshape(-1, 3, 32, 32).copy()
 
 
-def cifar10(
-    folder: str | os.PathLike[str], split: str = "train", *, transform: Apply | None = None
-) -> ArrayDataset:
+def cifar10(folder: str | os.PathLike[str], split: str = "train", *, transform: Apply | None = None) -> ArrayDataset:
     """CIFAR-10 from the folder of ``data_batch_1.bin`` ... ``data_batch_5.bin`` and ``test_batch.bin``.
 
     Parameters
@@ -93,9 +91,7 @@ def cifar100(
     ArrayDataset of (image uint8 (3, 32, 32), label int64)
     """
     names = {"train": ["train.bin"], "test": ["test.bin"]}
-    return _load(
-        "cifar100", folder, "cifar-100-binary", names, split, transform, (20, 100), 0 if coarse else 1
-    )
+    return _load("cifar100", folder, "cifar-100-binary", names, split, transform, (20, 100), 0 if coarse else 1)
 
 
 def _load(
@@ -116,7 +112,5 @@ def _load(
     labels, images = (np.concatenate(column) for column in zip(*parts, strict=True))
     for column, limit in zip(labels.T, classes, strict=True):
         if column.max() >= limit:
-            raise checks.value_error(
-                op, f"label {column.max()} is out of range for {limit} classes", folder=str(root)
-            )
+            raise checks.value_error(op, f"label {column.max()} is out of range for {limit} classes", folder=str(root))
     return ArrayDataset(images, labels[:, which].astype(np.int64), transform=transform)

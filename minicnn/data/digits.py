@@ -68,9 +68,7 @@ def digits(split: str = "train", *, transform: Apply | None = None) -> ArrayData
         chosen = data[split].astype(np.int64)
     else:
         raise checks.value_error("digits", f"split must be 'train', 'test' or 'all', got {split!r}")
-    return ArrayDataset(
-        data["images"][chosen][:, None], data["labels"][chosen].astype(np.int64), transform=transform
-    )
+    return ArrayDataset(data["images"][chosen][:, None], data["labels"][chosen].astype(np.int64), transform=transform)
 
 
 def lenet_input(high: float = 16.0, factor: int = 3, size: int = 32, mode: str = "nearest") -> Compose:

@@ -58,6 +58,4 @@ def read(op: str, path: Path, most: int) -> bytes:
             with gzip.GzipFile(fileobj=raw) as f:
                 return f.read(most)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise checks.value_error(
-                op, f"the gzip file is corrupt or truncated ({error})", path=str(path)
-            ) from error
+            raise checks.value_error(op, f"the gzip file is corrupt or truncated ({error})", path=str(path)) from error

@@ -113,9 +113,7 @@ class ImageFolder:
         self.size = None if size is None else checks.pair("ImageFolder", "size", size, least=1)
         if mode not in ("RGB", "L"):
             raise checks.value_error("ImageFolder", f"mode must be 'RGB' or 'L', got {mode!r}")
-        self.classes = sorted(
-            p.name for p in self.root.iterdir() if p.is_dir() and not p.name.startswith(".")
-        )
+        self.classes = sorted(p.name for p in self.root.iterdir() if p.is_dir() and not p.name.startswith("."))
         if not self.classes:
             raise FileNotFoundError(f"ImageFolder: no class folders [root={str(self.root)!r}]")
         self.items: list[tuple[Path, int]] = []

@@ -47,9 +47,7 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     where = str(path)
     head = files.read("read_idx", path, 4)
     if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _TYPES:
-        raise checks.value_error(
-            "read_idx", f"not an IDX file: starts with {head.hex(' ') or 'nothing'}", path=where
-        )
+        raise checks.value_error("read_idx", f"not an IDX file: starts with {head.hex(' ') or 'nothing'}", path=where)
     start = 4 + 4 * head[3]
     head = files.read("read_idx", path, start)
     if len(head) < start:
@@ -70,12 +68,8 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
         )
     data = files.read("read_idx", path, start + expected + 1)  # one more, to notice what should not be there
     if len(data) != start + expected:
-        problem = (
-            "data goes on after" if len(data) > start + expected else f"truncated: {len(data) - start} of"
-        )
-        raise checks.value_error(
-            "read_idx", f"{problem} the {expected} bytes of the header", path=where, shape=shape
-        )
+        problem = "data goes on after" if len(data) > start + expected else f"truncated: {len(data) - start} of"
+        raise checks.value_error("read_idx", f"{problem} the {expected} bytes of the header", path=where, shape=shape)
     return np.frombuffer(data, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
 
 

@@ -37,10 +37,7 @@ def collate(items: Sequence[Item]) -> Batch:
 
 
 def _stack(k: int, column: Sequence[Any]) -> NDArray[Any]:
-    arrays = [
-        np.asarray(v, np.float32 if isinstance(v, float) and not isinstance(v, np.floating) else None)
-        for v in column
-    ]
+    arrays = [np.asarray(v, np.float32 if type(v) is float else None) for v in column]
     shapes = sorted({a.shape for a in arrays})
     if len(shapes) > 1:
         raise checks.value_error(
@@ -111,9 +108,7 @@ class DataLoader:
                 prefetch_factor=prefetch_factor,
             )
         if batch_sampler is not None and (sampler is not None or shuffle or drop_last or batch_size != 1):
-            raise checks.value_error(
-                "DataLoader", "batch_sampler excludes batch_size, shuffle, sampler and drop_last"
-            )
+            raise checks.value_error("DataLoader", "batch_sampler excludes batch_size, shuffle, sampler and drop_last")
         if sampler is not None and shuffle:
             raise checks.value_error("DataLoader", "sampler and shuffle exclude each other")
         if batch_sampler is None:
@@ -138,9 +133,7 @@ class DataLoader:
     def seek(self, epoch: int, batch: int = 0) -> None:
         """Let the next ``iter()`` start at that batch of that epoch."""
         if epoch < 0 or not 0 <= batch <= len(self):
-            raise checks.value_error(
-                "DataLoader", f"cannot start at epoch {epoch}, batch {batch}", batches=len(self)
-            )
+            raise checks.value_error("DataLoader", f"cannot start at epoch {epoch}, batch {batch}", batches=len(self))
         self._position, self._fresh = (epoch, batch), True
 
     def state_dict(self) -> dict[str, int]:
@@ -173,11 +166,7 @@ class DataLoader:
     def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
         plan = self.batch_sampler.batches(epoch, self.seed)
         todo = range(start, len(plan))
-        source = (
-            self._ahead(plan, todo, epoch)
-            if self.num_workers
-            else (self._fetch(plan[k], epoch, k) for k in todo)
-        )
+        source = self._ahead(plan, todo, epoch) if self.num_workers else (self._fetch(plan[k], epoch, k) for k in todo)
         with closing(source):
             for k, batch in zip(todo, source, strict=True):
                 self._position = (epoch, k + 1)  # before the caller sees the batch: its state_dict counts it

@@ -49,7 +49,7 @@ class SequentialSampler:
     def __len__(self) -> int:
         return self.n
 
-    def indices(self, epoch: int, seed: int) -> Indices:  # noqa: ARG002 -- the protocol's signature
+    def indices(self, epoch: int, seed: int) -> Indices:
         """``range(n)``, whatever the epoch."""
         return np.arange(self.n)
 
@@ -158,13 +158,9 @@ class BalancedBatchSampler:
     ) -> None:
         self.labels = np.asarray(labels)
         if self.labels.ndim != 1 or self.labels.dtype.kind not in "iu" or not self.labels.size:
-            raise checks.value_error(
-                "BalancedBatchSampler", "labels must be ints (N,), N >= 1", labels=self.labels
-            )
+            raise checks.value_error("BalancedBatchSampler", "labels must be ints (N,), N >= 1", labels=self.labels)
         if rare not in ("replacement", "passes"):
-            raise checks.value_error(
-                "BalancedBatchSampler", f"rare must be 'replacement' or 'passes', got {rare!r}"
-            )
+            raise checks.value_error("BalancedBatchSampler", f"rare must be 'replacement' or 'passes', got {rare!r}")
         self.members = {int(c): np.flatnonzero(self.labels == c) for c in np.unique(self.labels)}
         self.schedule, self.rare = quotas, rare
         size = sum(self.quotas(0).values())
@@ -188,9 +184,7 @@ class BalancedBatchSampler:
         for c, q in quotas.items():
             if q < 0 or (q and c not in self.members):
                 problem = "is negative" if q < 0 else "asks for a class that has no items"
-                raise checks.value_error(
-                    "BalancedBatchSampler", f"quota {q} of class {c} {problem}", epoch=epoch
-                )
+                raise checks.value_error("BalancedBatchSampler", f"quota {q} of class {c} {problem}", epoch=epoch)
         if not sum(quotas.values()):
             raise checks.value_error("BalancedBatchSampler", "quotas make an empty batch", epoch=epoch)
         return quotas

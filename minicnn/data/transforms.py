@@ -121,9 +121,7 @@ class Rescale:
 
     random, batched = False, True
 
-    def __init__(
-        self, low: float = 0.0, high: float = 255.0, background: float = -0.1, ink: float = 1.175
-    ) -> None:
+    def __init__(self, low: float = 0.0, high: float = 255.0, background: float = -0.1, ink: float = 1.175) -> None:
         if low == high:
             raise checks.value_error("Rescale", f"low and high must differ, got {low} and {high}")
         self.low, self.background = np.float32(low), np.float32(background)
@@ -218,9 +216,7 @@ class CenterCrop:
         x = _image("CenterCrop", x)
         (h, w), (height, width) = self.size, x.shape[-2:]
         if h > height or w > width:
-            raise checks.value_error(
-                "CenterCrop", f"size {self.size} does not fit the image ({height}, {width})", x=x
-            )
+            raise checks.value_error("CenterCrop", f"size {self.size} does not fit the image ({height}, {width})", x=x)
         top, left = (height - h) // 2, (width - w) // 2
         return x[..., top : top + h, left : left + w]
 

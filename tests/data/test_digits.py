@@ -21,9 +21,7 @@ def test_equals_scikit_learn_where_it_is_installed():
     datasets = pytest.importorskip("sklearn.datasets")
     selection = pytest.importorskip("sklearn.model_selection")
     reference = datasets.load_digits()
-    train, test = selection.train_test_split(
-        np.arange(1797), test_size=0.2, stratify=reference.target, random_state=0
-    )
+    train, test = selection.train_test_split(np.arange(1797), test_size=0.2, stratify=reference.target, random_state=0)
     for split, indices in (("train", train), ("test", test)):
         images, labels = digits(split).arrays
         np.testing.assert_array_equal(images[:, 0], reference.images[np.sort(indices)])

@@ -96,9 +96,6 @@ def test_a_corrupt_item_surfaces_once_through_worker_threads_and_names_item_and_
     (root / "bee" / "deep" / "1.png").write_bytes(b"nonsense")
     loader = DataLoader(ImageFolder(root, size=4), batch_size=2, num_workers=2)
     seen = []
-    with pytest.raises(
-        ValueError, match=r"DataLoader: item 3 could not be read: read_image: .*1\.png.*batch=1\]"
-    ):
-        for _, labels in loader:
-            seen.append(labels.tolist())
+    with pytest.raises(ValueError, match=r"DataLoader: item 3 could not be read: read_image: .*1\.png.*batch=1\]"):
+        seen.extend(labels.tolist() for _, labels in loader)
     assert seen == [[0, 0]]

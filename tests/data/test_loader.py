@@ -54,9 +54,7 @@ class Plain:
 
 
 def _images(n=10):
-    return ArrayDataset(
-        np.random.default_rng(0).integers(0, 256, (n, 3, 4, 4)), np.arange(n), transform=AUGMENT
-    )
+    return ArrayDataset(np.random.default_rng(0).integers(0, 256, (n, 3, 4, 4)), np.arange(n), transform=AUGMENT)
 
 
 def _bytes(batches):
@@ -100,9 +98,7 @@ def test_resume_in_the_middle_of_an_epoch_continues_with_the_next_batch(workers,
     def make(n_workers):
         return DataLoader(_images(), 3, shuffle=True, num_workers=n_workers, seed=1)
 
-    whole = [
-        batch for loader in [make(0)] for _ in range(3) for batch in _bytes(loader)
-    ]  # 3 epochs of 4 batches
+    whole = [batch for loader in [make(0)] for _ in range(3) for batch in _bytes(loader)]  # 3 epochs of 4 batches
     loader, seen, state = make(workers), [], make(0).state_dict()
     while len(seen) < after:
         for batch in loader:
@@ -147,11 +143,8 @@ def test_a_state_of_another_dataset_is_refused():
 def test_an_error_surfaces_once_at_its_batch_and_names_the_item(workers):
     loader = DataLoader(Plain(12, bad=(7, 8)), 3, num_workers=workers)
     seen = []
-    with pytest.raises(
-        ValueError, match=r"DataLoader: item 7 could not be read: broken \[epoch=0, batch=2\]"
-    ):
-        for _, index in loader:
-            seen.append(index.tolist())
+    with pytest.raises(ValueError, match=r"DataLoader: item 7 could not be read: broken \[epoch=0, batch=2\]"):
+        seen.extend(index.tolist() for _, index in loader)
     assert seen == [[0, 1, 2], [3, 4, 5]]
     assert not _workers()
 
