@@ -102,5 +102,3 @@ def detect_anomaly() -> Iterator[None]:
     """
     with events.listen(_Watch()):
         yield
-
-

@@ -75,7 +75,7 @@ def hvp(f: Callable[..., Tensor], inputs: Inputs, v: Inputs) -> tuple[Tensor, An
 
 
 def _rows(output: Tensor, leaf: Tensor, create_graph: bool) -> Tensor:
-    """d output / d leaf, shape ``output.shape + leaf.shape``, a row for each element of the output."""
+    """D output / d leaf, shape ``output.shape + leaf.shape``, a row for each element of the output."""
     xp = output.device.xp
     rows = xp.zeros((output.numel(), *leaf.shape), dtype=leaf.dtype)
     for i in range(output.numel()):

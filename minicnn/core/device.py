@@ -12,7 +12,7 @@ _LOADERS: dict[str, Callable[[], Any]] = {}
 _DEVICES: dict[str, "Device"] = {}
 
 
-class Device(str):
+class Device(str):  # noqa: SLOT000 - one object per device; it caches its backend
     """A device's name with the backend behind it; obtained from :func:`device`, one object per name."""
 
     @cached_property

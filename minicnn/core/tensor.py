@@ -291,9 +291,7 @@ class Tensor:
         self.writable("__setitem__")[raw] = value.data if isinstance(value, Tensor) else value
 
 
-def tensor(
-    data: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
-) -> Tensor:
+def tensor(data: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """A leaf Tensor holding a copy of ``data``.
 
     Parameters

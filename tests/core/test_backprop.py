@@ -1,5 +1,7 @@
 """The tape: order, accumulation, what is kept and freed, derivatives of every order, and its errors."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
@@ -227,7 +229,7 @@ def test_a_gradient_of_order_one_raises_when_it_is_differentiated_again():
 
 def test_a_constant_input_that_requires_grad_is_refused_by_name():
     class Pick(mc.Function):
-        constants = {1: "boxes are read, not differentiated"}
+        constants: ClassVar = {1: "boxes are read, not differentiated"}
 
         def forward(self, x, boxes):
             return x

@@ -5,6 +5,7 @@ them (NumPy releases the GIL). Blocks have a fixed size, so results do not depen
 Everything not defined here is NumPy's own.
 """
 
+import builtins
 from collections.abc import Callable
 from typing import Any
 
@@ -32,8 +33,7 @@ def _elementwise(ufunc: np.ufunc) -> Callable[..., Any]:
 
 def _rows(length: int, size: int) -> int:
     """How many of ``length`` equal slices of an array of ``size`` elements make one block."""
-    rows = BLOCK * length // size
-    return rows if rows > 1 else 1
+    return builtins.max(1, BLOCK * length // size)
 
 
 def _weak(a: Any) -> Any:
@@ -86,7 +86,7 @@ log1p = _elementwise(np.log1p)
 sin = _elementwise(np.sin)
 cos = _elementwise(np.cos)
 tanh = _elementwise(np.tanh)
-abs = _elementwise(np.absolute)  # noqa: A001 - NumPy's name
+abs = _elementwise(np.absolute)
 absolute = abs
 sign = _elementwise(np.sign)
 maximum = _elementwise(np.maximum)
@@ -120,10 +120,9 @@ def _reduction(ufunc: np.ufunc, name: str) -> Callable[..., Any]:
 def _reduce_blocks(ufunc: np.ufunc, a: Raw, axis: Any, keepdims: bool, dtype: Any) -> Any:
     """Split the first long axis: kept, its parts are independent; reduced, their results are reduced in order."""
     axes = tuple(range(a.ndim)) if axis is None else tuple(x % a.ndim for x in np.atleast_1d(axis))
+    shaped, lead, inner = a, next(i for i, n in enumerate(a.shape) if n > 1), axes
     if len(axes) == a.ndim and a.flags.c_contiguous:
         shaped, lead, inner = a.reshape(-1), 0, (0,)
-    else:
-        shaped, lead, inner = a, next(i for i, n in enumerate(a.shape) if n > 1), axes
     step = _rows(shaped.shape[lead], shaped.size)
     count = -(-shaped.shape[lead] // step)
     parts: list[Any] = [None] * count
@@ -142,9 +141,9 @@ def _reduce_blocks(ufunc: np.ufunc, a: Raw, axis: Any, keepdims: bool, dtype: An
     return joined if keepdims else joined.reshape(tuple(n for i, n in enumerate(a.shape) if i not in axes))
 
 
-sum = _reduction(np.add, "sum")  # noqa: A001 - NumPy's name
-max = _reduction(np.maximum, "max")  # noqa: A001 - NumPy's name
-min = _reduction(np.minimum, "min")  # noqa: A001 - NumPy's name
+sum = _reduction(np.add, "sum")
+max = _reduction(np.maximum, "max")
+min = _reduction(np.minimum, "min")
 prod = _reduction(np.multiply, "prod")
 
 

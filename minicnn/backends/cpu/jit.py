@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def _cache_folder() -> Path:
 
 
 if "NUMBA_CACHE_DIR" not in os.environ:
-    numba.config.CACHE_DIR = str(_cache_folder())  # type: ignore[attr-defined]
+    numba.config.CACHE_DIR = str(_cache_folder())
 
 
 class _Announce(event.Listener):  # type: ignore[misc]
@@ -39,7 +40,7 @@ class _Announce(event.Listener):  # type: ignore[misc]
     def on_start(self, event: Any) -> None:
         if not _Announce.said and not os.environ.get("MINICNN_QUIET"):
             _Announce.said = True
-            print("minicnn: compiling kernels for this machine (once; cached afterwards)", file=sys.stderr, flush=True)
+            sys.stderr.write("minicnn: compiling kernels for this machine (once; cached afterwards)\n")
 
     def on_end(self, event: Any) -> None:
         pass
@@ -53,7 +54,7 @@ _one_at_a_time = True  # until the threading layer is known; for good where it i
 
 def apply_num_threads() -> None:
     """Give numba as many threads as the rest of the backend."""
-    numba.set_num_threads(min(threads.get_num_threads(), numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    numba.set_num_threads(min(threads.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
 
 
 class Kernel:
@@ -76,10 +77,8 @@ class Kernel:
         with _LOCK:
             apply_num_threads()
             result = self.compiled(*args)
-            try:
+            with suppress(ValueError):  # no parallel kernel has run yet
                 _one_at_a_time = numba.threading_layer() == "workqueue"
-            except ValueError:  # no parallel kernel has run yet
-                pass
             return result
 
 

@@ -1,0 +1,1 @@
+"""Lecture systems that run from one command."""
