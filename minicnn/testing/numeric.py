@@ -53,7 +53,8 @@ def derivative(
         h = step / 2**level
         plus, minus = f(h), f(-h)
         row = [(plus - minus) / (2 * h)]
-        rounding = 8 * EPS * np.maximum(np.abs(plus), np.abs(minus)) / h
+        # of f itself, and of arguments of order one
+        rounding = 4 * EPS * (np.maximum(np.abs(plus), np.abs(minus)) + np.abs(row[0])) / h
         for j, older in enumerate(previous, start=1):
             row.append((4**j * row[j - 1] - older) / (4**j - 1))
             error = np.maximum(np.abs(row[j] - row[j - 1]), np.abs(row[j] - older)) + rounding

@@ -1,0 +1,1 @@
+"""The ``minicnn`` command: parses, calls, prints."""
