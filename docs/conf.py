@@ -1,0 +1,51 @@
+"""Sphinx configuration. Builds without a network: formulas become MathML, nothing is fetched by the pages."""
+
+import sys
+from pathlib import Path
+
+import minicnn
+
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
+
+project = "minicnn"
+author = "the minicnn authors"
+copyright = author
+version = release = minicnn.__version__
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.doctest",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "mathml",
+]
+exclude_patterns = ["_build", "jupyter_execute", "reference/generated/*.md"]
+templates_path = ["_templates"]
+
+# Markdown
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"
+
+# The reference: one page for each module, docstrings in NumPy style
+autosummary_generate = True
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # shapes and ranges stand in the docstrings
+autodoc_preserve_defaults = True
+napoleon_google_docstring = False
+napoleon_custom_sections = ["Gradient", ("Class attributes", "params_style")]
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+add_module_names = False
+
+# Examples in the pages run by the doctest builder; those in docstrings run with the tests
+doctest_test_doctest_blocks = ""
+doctest_global_setup = "import numpy as np\nimport minicnn as mc"
+
+# Looks
+html_theme = "furo"
+html_title = f"minicnn {release}"
+html_math_renderer = "mathml"
+html_show_sourcelink = False
