@@ -25,6 +25,9 @@ class Device(str):  # noqa: SLOT000 - one object per device; it caches its backe
         """Array namespace of this device: NumPy's names, this device's arrays."""
         return self.backend.arrays
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return device, (str(self),)  # a copied or unpickled Tensor lives on the same object: one per name
+
     def __repr__(self) -> str:
         return f"device({str(self)!r})"
 
