@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import minicnn.backends  # registers the devices
+import minicnn.ops  # gives Tensor its operators
 from minicnn.core.anomaly import detect_anomaly
 from minicnn.core.backprop import grad
 from minicnn.core.derivatives import hessian, hvp, jacobian, jvp, vjp

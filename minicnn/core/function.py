@@ -68,6 +68,7 @@ class Function:
     xp: Any
     device: Device
     edges: "tuple[Any, ...]" = ()  # per input: None, a leaf Tensor, or (node, output index)
+    in_shapes: "tuple[Any, ...]" = ()  # per input: its shape, or None where it is absent
     out_shapes: "tuple[Shape, ...]" = ()
     out_dtypes: "tuple[Any, ...]" = ()
     sequence: int = -1
