@@ -140,7 +140,7 @@ def logsumexp(input: Tensor, dim: Ints, keepdim: bool = False) -> Tensor:
     --------
     >>> import minicnn as mc
     >>> mc.ops.logsumexp(mc.tensor([10000.0, 10000.0]), 0)
-    tensor(10000.6934)
+    tensor(10000.693)
     """
     dims = checks.dims("logsumexp", tuple(dim) if isinstance(dim, list) else dim, input.ndim)
     return Logsumexp(dims, keepdim)(input)  # type: ignore[no-any-return]

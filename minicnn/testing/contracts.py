@@ -75,5 +75,9 @@ def nodes_run() -> Iterator[list[Function]]:
 
 
 def functions_of(package: str = "minicnn.ops") -> dict[str, type[Function]]:
-    """Registered Functions that are defined in a package, by their full name."""
-    return {key: cls for key, cls in Function.registry.items() if key.startswith(package + ".")}
+    """Registered Functions that are defined in a package, by their full name; without private base classes."""
+    return {
+        key: cls
+        for key, cls in Function.registry.items()
+        if key.startswith(package + ".") and not (cls.__name__.startswith("_") and cls.__subclasses__())
+    }

@@ -35,11 +35,11 @@ def digit_bitmaps() -> NDArray[np.bool_]:
     --------
     >>> from minicnn.models.classification.bitmaps import digit_bitmaps
     >>> for row in digit_bitmaps()[1][:4]:
-    ...     print("".join(".#"[int(ink)] for ink in row))
-    .......
-    ...##..
-    ..###..
-    .####..
+    ...     print("".join("-#"[int(ink)] for ink in row))
+    -------
+    ---##--
+    --###--
+    -####--
     """
     rows = np.array([list(bytes.fromhex(text)) for text in _ROWS], dtype=np.uint8)
     return np.unpackbits(rows[:, :, None], axis=2)[:, :, 1:].astype(bool)
