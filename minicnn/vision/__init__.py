@@ -1,0 +1,1 @@
+"""Classical vision and geometry on plain arrays."""
