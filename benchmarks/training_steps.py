@@ -36,7 +36,7 @@ def minicnn_step(workload: str) -> Callable[[], object]:
 
     mc.set_num_threads(THREADS)
     if workload == "lenet":
-        model: nn.Module = LeNet5Softmax(full_c3=True, trainable_subsampling=False)
+        model: nn.Module = LeNet5Softmax()
     else:
         model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, CLASSES))
     images, labels = (mc.tensor(a) for a in batch(workload))

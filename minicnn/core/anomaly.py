@@ -48,20 +48,27 @@ class _Watch:
 
     def __init__(self) -> None:
         self.sums: dict[Function, list[int]] = {}
+        self.inside: Function | None = None  # the node whose backward is running
 
     def __call__(self, kind: str, *args: Any) -> None:
         if kind == "forward":
             self.forward(*args)
+        elif kind == "enter":
+            self.inside = args[0]
         elif kind == "backward":
+            self.inside = None
             self.backward(*args)
 
     def forward(self, node: Function, inputs: Any, outputs: Any) -> None:
         node.location = _user_line()
         if any(map(_is_bad, outputs)) and not any(map(_is_bad, inputs)):
-            raise FloatingPointError(
-                f"{node.name}: forward made NaN or Inf at {node.location}\n"
-                f"  inputs:  {_describe(inputs)}\n  outputs: {_describe(outputs)}"
+            outer, self.inside = self.inside, None
+            what = (
+                f"{node.name}: forward made NaN or Inf at {node.location}"
+                if outer is None
+                else f"{outer.name}: backward made NaN or Inf (its {node.name}); forward was called at {outer.location}"
             )
+            raise FloatingPointError(f"{what}\n  inputs:  {_describe(inputs)}\n  outputs: {_describe(outputs)}")
         if node.sequence >= 0:
             self.sums[node] = self.saved_sums(node)
 

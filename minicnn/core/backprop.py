@@ -143,7 +143,7 @@ class _Gradients:
         slots[index] = gradient if earlier is None else self._sum(earlier, gradient)
 
     def _sum(self, a: Tensor, b: Tensor) -> Tensor:
-        if id(a) in self._ours and not self.create_graph:
+        if id(a) in self._ours and not self.create_graph and a.data.ndim:  # 0-d sums are immutable NumPy scalars
             a.device.xp.add(a.data, b.data, out=a.data)
             return a
         out: Tensor = Accumulate()(a, b)
@@ -210,6 +210,8 @@ def _step(
     edges, every = node.edges, node._needs
     if useful is not None:
         node._needs = tuple(e is not None and _useful(e, useful, wanted) for e in edges)
+    if events.LISTENERS:
+        events.emit("enter", node, gys)
     try:
         if node.order == 1 and create_graph:
             with no_grad():

@@ -74,11 +74,11 @@ def hvp(f: Callable[..., Tensor], inputs: Inputs, v: Inputs) -> tuple[Tensor, An
     return output.detach(), _like(_filled(products, leaves), inputs)
 
 
-def _rows(output: Tensor, leaf: Tensor, create_graph: bool) -> Tensor:
+def _rows(output: Tensor, leaf: Tensor) -> Tensor:
     """D output / d leaf, shape ``output.shape + leaf.shape``, a row for each element of the output."""
     xp = output.device.xp
     rows = xp.zeros((output.numel(), *leaf.shape), dtype=leaf.dtype)
-    for i in range(output.numel()):
+    for i in range(output.numel() if output.requires_grad else 0):
         e = xp.zeros_like(output.data)
         e.reshape(-1)[i] = 1
         (row,) = grad(output, leaf, Tensor(e, output.device), retain_graph=True, allow_unused=True)
@@ -100,7 +100,7 @@ def jacobian(f: Callable[..., Tensor], inputs: Inputs) -> Any:
     with enable_grad():
         leaves = _leaves(inputs)
         output = f(*leaves)
-        return _like([_rows(output, leaf, False) for leaf in leaves], inputs)
+        return _like([_rows(output, leaf) for leaf in leaves], inputs)
 
 
 def hessian(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ Off, it costs one truth test of an empty list per operation.
 kind           arguments                                        when
 =============  ==============================================  =====================================
 ``forward``    node, inputs (Tensors), outputs (Tensors)        after a node's forward
+``enter``      node, gys (Tensors or None)                      before a node's backward
 ``backward``   node, gys (Tensors or None), gxs (same)          after a node's backward
 ``leaf``       tensor, gradient                                 a leaf's ``.grad`` was written
 ``update``     parameter                                        an optimiser wrote a parameter
@@ -37,9 +38,9 @@ def listen(listener: Listener) -> Iterator[None]:
     >>> seen = []
     >>> with events.listen(lambda kind, *args: seen.append(kind)):
     ...     x = mc.tensor([1.0, 2.0], requires_grad=True)
-    ...     (x * x).sum().backward()
+    ...     x.sum().backward()
     >>> seen
-    ['forward', 'forward', 'backward', 'backward', 'leaf']
+    ['forward', 'enter', 'forward', 'backward', 'leaf']
     """
     LISTENERS.append(listener)
     try:

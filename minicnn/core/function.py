@@ -159,7 +159,7 @@ class Function:
         arrays = result if result.__class__ is tuple else (result,)
         outputs = []
         for index, raw in enumerate(arrays):
-            array = raw if hasattr(raw, "strides") else place.xp.asarray(raw)
+            array = place.xp.asarray(raw) if isinstance(raw, np.generic) else raw  # NumPy makes scalars of 0-d
             storage = Storage() if array.base is None else _shared_storage(array, inputs)
             node = self if recording and array.dtype.kind == "f" else None
             outputs.append(_output(array, place, storage, node, index))

@@ -21,9 +21,8 @@ def test_backward_nan_names_the_forward_line():
     x = mc.tensor(np.array([0.0, 4.0]), requires_grad=True)
     with mc.detect_anomaly(), np.errstate(all="ignore"):
         y = mc.ops.sqrt(x)  # forward is fine at zero, its slope is not
-        with pytest.raises(FloatingPointError, match="sqrt|div|pow|mul") as error:
+        with pytest.raises(FloatingPointError, match="sqrt: backward made NaN or Inf") as error:
             y.sum().backward()
-    assert "backward made NaN or Inf" in str(error.value)
     assert "mc.ops.sqrt(x)" in str(error.value)
 
 

@@ -1,0 +1,56 @@
+"""C04 ``lenet-gap``: global average pooling of S4, read in both possible ways, side by side."""
+
+import time
+from functools import partial
+
+from minicnn import models
+from minicnn.recipes import pictures
+from minicnn.recipes.digit_task import Settings, draw, train
+from minicnn.recipes.recipe import Options, Recipe
+from minicnn.recipes.report import Expectation, Report
+
+EXPECTED: dict[str, Expectation] = {}
+MODES = ("replace", "concatenate")
+
+
+def _run(recipe: Recipe, options: Options) -> Report:
+    start = time.perf_counter()
+    settings: Settings = recipe.presets[options.preset]
+    metrics, facts, drawn, points = {}, {}, [], {}
+    for mode in MODES:
+        folder = options.out / mode
+        folder.mkdir(parents=True, exist_ok=True)
+        build = partial(models.LeNetGAP, mode)
+        result = train(f"{recipe.name}/{mode}", build, lambda logits: logits.argmax(1), settings, options, folder)
+        metrics[f"{mode} accuracy"] = result.accuracy
+        facts[f"{mode} parameters"] = result.parameters
+        points[mode] = (result.parameters, result.accuracy)
+        drawn += [f"{mode}/{name}" for name in draw(result, folder)]
+    pictures.draw_costs(points, options.out / "costs.png")
+    report = Report(
+        recipe=recipe.name,
+        preset=options.preset,
+        device=options.device,
+        seed=options.seed,
+        epochs=options.epochs or settings.epochs,
+        metrics=metrics,
+        expected=EXPECTED if options.preset == "tiny" and options.epochs is None else {},
+        pictures=[*drawn, "costs.png"],
+        seconds=time.perf_counter() - start,
+        facts=facts,
+    )
+    report.write(options.out)
+    return report
+
+
+RECIPE = Recipe(
+    name="lenet-gap",
+    entry="C04",
+    title="LeNet with global average pooling",
+    summary="2 742 parameters instead of 61 706, and what that costs",
+    presets={
+        "tiny": Settings("digits", epochs=15, batch_size=16, lr=0.05, weight_decay=1e-4),
+        "paper": Settings("mnist", epochs=20, batch_size=32, lr=0.05, weight_decay=1e-4, checkpoint_every=1000),
+    },
+    runner=_run,
+)
