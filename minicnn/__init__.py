@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import minicnn.backends  # registers the devices
-import minicnn.ops  # gives Tensor its operators
-from minicnn.core.anomaly import detect_anomaly
+import minicnn.backends  # noqa: F401 - registers the devices
+from minicnn import ops  # gives Tensor its operators
 from minicnn.core.backprop import grad
 from minicnn.core.derivatives import hessian, hvp, jacobian, jvp, vjp
 from minicnn.core.function import Function
@@ -15,13 +14,16 @@ from minicnn.core.modes import enable_grad, is_grad_enabled, no_grad
 from minicnn.core.recompute import checkpoint
 from minicnn.core.rng import manual_seed
 from minicnn.core.tensor import Tensor, tensor
+from minicnn.ops.creation import arange, eye, full, linspace, ones, rand, randint, randn, randperm, zeros
 
 if TYPE_CHECKING:
-    from minicnn import bench, data, explain, metrics, models, nn, ops, optim, testing, training, vision
+    from minicnn import bench, data, explain, metrics, models, nn, optim, testing, training, vision
+    from minicnn.explain.anomaly import detect_anomaly
 
 __version__ = "0.1.0"
 
 _ROOMS = ("bench", "data", "explain", "metrics", "models", "nn", "optim", "testing", "training", "vision")
+_LATER = {"detect_anomaly": "minicnn.explain.anomaly"}
 
 float16, float32, float64 = np.dtype("float16"), np.dtype("float32"), np.dtype("float64")
 int32, int64, uint8, bool_ = np.dtype("int32"), np.dtype("int64"), np.dtype("uint8"), np.dtype("bool")
@@ -50,4 +52,56 @@ def __getattr__(name: str) -> Any:
     """Load rooms when they are first touched, so that importing the library stays cheap."""
     if name in _ROOMS:
         return import_module(f"minicnn.{name}")
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module 'minicnn' has no attribute {name!r}")
+
+
+__all__ = [
+    "Function",
+    "Tensor",
+    "arange",
+    "bench",
+    "bool_",
+    "checkpoint",
+    "data",
+    "detect_anomaly",
+    "enable_grad",
+    "explain",
+    "eye",
+    "float16",
+    "float32",
+    "float64",
+    "from_dlpack",
+    "full",
+    "get_num_threads",
+    "grad",
+    "hessian",
+    "hvp",
+    "int32",
+    "int64",
+    "is_grad_enabled",
+    "jacobian",
+    "jvp",
+    "linspace",
+    "manual_seed",
+    "metrics",
+    "models",
+    "nn",
+    "no_grad",
+    "ones",
+    "ops",
+    "optim",
+    "rand",
+    "randint",
+    "randn",
+    "randperm",
+    "set_num_threads",
+    "tensor",
+    "testing",
+    "training",
+    "uint8",
+    "vision",
+    "vjp",
+    "zeros",
+]

@@ -132,11 +132,11 @@ def train(
     )  # fmt: skip
 
 
-def judge(function: Callable[[Tensor], Tensor], images: Array, batch: int = 256) -> Array:
-    """Outputs of a network, or of part of one, for all images, without gradients."""
-    owner = getattr(function, "__self__", function)
-    device = next(iter(owner.parameters())).device
-    owner.eval()
+def judge(model: Any, images: Array, part: Callable[[Tensor], Tensor] | None = None, batch: int = 256) -> Array:
+    """Outputs of a network, or of a part of it, for all images, without gradients."""
+    device = next(iter(model.parameters())).device
+    function = part or model
+    model.eval()
     with no_grad():
         parts = [function(tensor(images[i : i + batch], device=device))._host() for i in range(0, len(images), batch)]
     return np.concatenate(parts)

@@ -17,7 +17,7 @@ EXPECTED: dict[str, Expectation] = {}
 
 def _codes(result: Result, folder: Path) -> list[str]:
     model = result.model
-    outputs = judge(model.features, result.images)
+    outputs = judge(model, result.images, model.features)
     pictures.draw_codes(model.output.codes.numpy(), outputs, result.labels, folder / "codes.png")
     return ["codes.png"]
 

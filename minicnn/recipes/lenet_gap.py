@@ -2,6 +2,7 @@
 
 import time
 from functools import partial
+from typing import Literal
 
 from minicnn import models
 from minicnn.recipes import pictures
@@ -10,7 +11,7 @@ from minicnn.recipes.recipe import Options, Recipe
 from minicnn.recipes.report import Expectation, Report
 
 EXPECTED: dict[str, Expectation] = {}
-MODES = ("replace", "concatenate")
+MODES: tuple[Literal["replace", "concatenate"], ...] = ("replace", "concatenate")
 
 
 def _run(recipe: Recipe, options: Options) -> Report:
