@@ -20,6 +20,7 @@ import numpy as np
 from minicnn.core import events
 from minicnn.core.device import Device
 from minicnn.core.device import device as find_device
+from minicnn.core.lift import lift
 from minicnn.core.modes import state
 from minicnn.core.tensor import Storage, Tensor
 from minicnn.core.types import Array, Shape
@@ -133,7 +134,7 @@ class Function:
         inputs = args
         for value in args:
             if value is not None and not isinstance(value, Tensor):
-                inputs = _lift(self.name, args)
+                inputs = lift(self.name, args)
                 break
         place: Device | None = None
         recording = False
@@ -230,37 +231,6 @@ def _shared_storage(array: Array, inputs: tuple[Any, ...]) -> Storage:
         if value is not None and (array is value.data or array.base is value.data or array.base is value.data.base):
             return value.storage  # type: ignore[no-any-return]
     return Storage()
-
-
-def _lift(name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Python and NumPy scalars as 0-d Tensors that never promote the Tensor beside them."""
-    like = next((a for a in args if isinstance(a, Tensor)), None)
-    lifted = []
-    for position, value in enumerate(args):
-        if value is None or isinstance(value, Tensor):
-            lifted.append(value)
-        elif isinstance(value, bool | int | float | np.number | np.bool_):
-            lifted.append(scalar(value, like))
-        else:
-            raise TypeError(
-                f"{name}: argument {position} must be a Tensor or a number, got {type(value).__name__}; "
-                "make it a Tensor with mc.tensor(...)"
-            )
-    return tuple(lifted)
-
-
-def scalar(value: Any, like: Tensor | None = None) -> Tensor:
-    """A number as a 0-d Tensor: of ``like``'s dtype, or float32 where a float meets an integer tensor."""
-    if like is None:
-        dtype: Any = None if isinstance(value, bool | np.bool_) else np.float32 if isinstance(value, float) else None
-        place = find_device()
-    else:
-        is_float = isinstance(value, float | np.floating)
-        dtype = np.float32 if is_float and like.dtype.kind != "f" else like.dtype
-        if like.dtype.kind == "b" and not isinstance(value, bool | np.bool_ | float | np.floating):
-            dtype = np.int64
-        place = like.device
-    return Tensor(place.xp.asarray(value, dtype=dtype), place)
 
 
 def constant(array: Array, like: Tensor) -> Tensor:
