@@ -9,6 +9,7 @@ checkpoint in one step; the one before stays beside it. A process killed at any 
 and so does a full disk.
 """
 
+import contextlib
 import io
 import json
 import math
@@ -128,6 +129,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Any:
             return _parse(archive, path.stat().st_size)
     except _Newer as error:
         raise checks.value_error("read_checkpoint", str(error), path=str(path)) from None
+    except PermissionError:
+        raise
     except _UNREADABLE as error:
         reason = str(error) or type(error).__name__
         message = f"the file is corrupt, truncated or no checkpoint ({reason})"
@@ -229,10 +232,10 @@ class CheckpointFile:
                 self.previous.unlink(missing_ok=True)
             _sync_folder(self.path.parent)
         except OSError as error:
-            self._part.unlink(missing_ok=True)
+            self._clean()
             raise self._write_error(error) from error
         except BaseException:
-            self._part.unlink(missing_ok=True)
+            self._clean()
             raise
         self._known_good = True
 
@@ -289,6 +292,11 @@ class CheckpointFile:
             os.link(self.path, self.previous)
         except OSError:  # a file system without hard links
             os.replace(self.path, self.previous)  # noqa: PTH105
+
+    def _clean(self) -> None:
+        """Remove what an unfinished write left."""
+        with contextlib.suppress(OSError):
+            self._part.unlink(missing_ok=True)
 
     def _write_error(self, error: OSError) -> OSError:
         kept = "the last good one is kept" if self.path.exists() or self.previous.exists() else "there is no older one"

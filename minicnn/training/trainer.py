@@ -79,6 +79,10 @@ class Trainer:
     progress : "auto", "bar", "lines", "none", or a Reporter
     before_step : callable, optional
         Called with the trainer between backward and the optimiser's step: clip gradients here.
+    tensorboard : bool
+        Also write TensorBoard events where ``tensorboardX`` is installed.
+    curves : bool
+        Draw ``curves.png`` at the end, and every half minute on the way.
 
     Attributes
     ----------
@@ -110,6 +114,7 @@ class Trainer:
         progress: str | Reporter = "auto",
         before_step: Callable[["Trainer"], None] | None = None,
         tensorboard: bool = False,
+        curves: bool = True,
     ) -> None:
         if schedule_per not in ("epoch", "step"):
             raise checks.value_error("Trainer", f"schedule_per must be 'epoch' or 'step', got {schedule_per!r}")
@@ -121,7 +126,7 @@ class Trainer:
         self.schedule, self.schedule_per = schedule, schedule_per
         self.checkpoint_every, self.log_every = checkpoint_every, log_every
         self.callbacks, self.before_step = list(callbacks), before_step
-        self.config = dict(config or {})
+        self.config, self.curves = dict(config or {}), curves
         self.progress = reporter(progress)
         self.out = None if out is None else Path(out)
         self.file = None if self.out is None else CheckpointFile(self.out / "checkpoint.npz")
@@ -332,13 +337,12 @@ class Trainer:
         saved = self._saved_step
         last = "no checkpoint was written" if saved is None else f"the last checkpoint is of step {saved}"
         where = f" [path={str(self.file.path)!r}]" if self.file is not None else ""
-        raise FloatingPointError(
-            f"fit: the loss is {value} at step {self.step + 1} (epoch {self.epoch + 1}); {last}; try a lower rate{where}"
-        )
+        moment = f"step {self.step + 1} (epoch {self.epoch + 1})"
+        raise FloatingPointError(f"fit: the loss is {value} at {moment}; {last}; try a lower rate{where}")
 
     def _draw(self) -> None:
         """Learning curves; a drawing takes longer than a small epoch, so not after each."""
-        if self.out is not None and self.history:
+        if self.curves and self.out is not None and self.history:
             plot_curves(self.history, self.out / "curves.png")
         self._drawn = time.monotonic()
 

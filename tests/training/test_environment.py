@@ -1,0 +1,23 @@
+"""What a resume compares."""
+
+import numpy as np
+
+import minicnn as mc
+from minicnn.training import environment
+
+
+def test_the_description_names_libraries_threads_and_machine():
+    found = environment.describe()
+    assert found["numpy"] == np.__version__
+    assert found["threads"] == str(mc.get_num_threads())
+    assert {"python", "machine", "cpu", "blas", "numba", "minicnn"} <= set(found)
+    assert all(isinstance(v, str) and v for v in found.values())
+    assert environment.differences(found, environment.describe()) == []
+
+
+def test_a_difference_is_one_line():
+    assert environment.differences({"numpy": "2.4.6", "a": "1"}, {"numpy": "2.5.0", "b": "2"}) == [
+        "a: 1 when saved, unknown now",
+        "b: unknown when saved, 2 now",
+        "numpy: 2.4.6 when saved, 2.5.0 now",
+    ]
