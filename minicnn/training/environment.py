@@ -1,11 +1,15 @@
 """What a bit-exact resume depends on besides the checkpoint: libraries, threads, machine, algorithms."""
 
+import hashlib
 import os
 import platform
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from minicnn.backends import cpu
 from minicnn.backends.cpu import threads
+from minicnn.ops.conv_algorithm import current
 
 _LIBRARIES = ("minicnn", "numpy", "numba", "scipy", "llvmlite")
 
@@ -26,6 +30,8 @@ def describe() -> dict[str, str]:
             found[name] = "not installed"
     found["threads"] = str(threads.get_num_threads())
     found["blas"] = _blas()
+    found["algorithms"] = "forward {}, input_grad {}, weight_grad {}".format(*current())
+    found["kernels"] = _kernels()
     return found
 
 
@@ -38,6 +44,16 @@ def differences(then: dict[str, str], now: dict[str, str]) -> list[str]:
     ]
 
 
+@cache
+def _kernels() -> str:
+    """A hash of the CPU backend's sources: its kernels, and the rules that choose an algorithm."""
+    digest = hashlib.blake2s(digest_size=6)
+    for source in sorted(Path(cpu.__file__).parent.rglob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+@cache
 def _cpu() -> str:
     info = Path("/proc/cpuinfo")
     if info.is_file():
@@ -55,6 +71,6 @@ def _blas() -> str:
     found = sorted(
         f"{lib['internal_api']} {lib['version']} {lib.get('architecture', '')} x{lib['num_threads']}"
         for lib in threadpool_info()
-        if lib["user_api"] == "blas"
+        if lib["user_api"] == "blas" and "scipy" not in Path(lib["filepath"]).parts[-2]  # loaded late, or not at all
     )
     return ", ".join(dict.fromkeys(found)) or os.environ.get("OPENBLAS_CORETYPE", "unknown")

@@ -15,6 +15,16 @@ def test_the_description_names_libraries_threads_and_machine():
     assert environment.differences(found, environment.describe()) == []
 
 
+def test_a_named_algorithm_is_a_difference():
+    then = environment.describe()
+    with mc.ops.conv_algorithm("im2col", weight_grad="naive"):
+        [line] = environment.differences(then, environment.describe())
+    assert line == (
+        "algorithms: forward auto, input_grad auto, weight_grad auto when saved, "
+        "forward im2col, input_grad im2col, weight_grad naive now"
+    )
+
+
 def test_a_difference_is_one_line():
     assert environment.differences({"numpy": "2.4.6", "a": "1"}, {"numpy": "2.5.0", "b": "2"}) == [
         "a: 1 when saved, unknown now",
