@@ -14,6 +14,7 @@ from minicnn.core.modes import enable_grad, is_grad_enabled, no_grad
 from minicnn.core.recompute import checkpoint
 from minicnn.core.rng import manual_seed
 from minicnn.core.tensor import Tensor, tensor
+from minicnn.ops.conv_algorithm import conv_algorithm
 from minicnn.ops.creation import arange, eye, full, linspace, ones, rand, randint, randn, randperm, zeros
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ __all__ = [
     "bench",
     "bool_",
     "checkpoint",
+    "conv_algorithm",
     "data",
     "detect_anomaly",
     "enable_grad",

@@ -1,0 +1,72 @@
+"""Naming the algorithm of a convolution: a block whose names each convolution captures when it is called."""
+
+from contextvars import ContextVar, Token
+
+from minicnn.backends.convolution import AUTO, PASSES, Algorithms
+
+_AUTOMATIC = Algorithms()
+_CURRENT: ContextVar[Algorithms] = ContextVar("conv_algorithm", default=_AUTOMATIC)
+
+
+class conv_algorithm:  # noqa: N801 - used like a function: ``with mc.conv_algorithm("naive"):``
+    """Run the convolutions called inside the block by a named algorithm.
+
+    Parameters
+    ----------
+    name : str, optional
+        For all three passes: ``"naive"``, ``"im2col"``, ``"direct"``, ... or ``"auto"`` (written rules choose).
+    forward, input_grad, weight_grad : str, optional
+        For one pass. A pass without a name keeps that of the enclosing block, or ``"auto"``.
+
+    Raises
+    ------
+    ValueError
+        At the call of a convolution: for an unknown name, or an algorithm that cannot do a pass which that call
+        will need. For no name at all, here.
+
+    Notes
+    -----
+    A convolution captures the names when it is called. They hold for that call's forward pass and for its two
+    gradients, also when backward runs after the block; second derivatives use the automatic choice. The passes are
+    those of the call: the forward pass of ``conv_transpose2d`` is done by the algorithm's input gradient. What a call
+    used stands in ``y.node.algorithms``.
+
+    Examples
+    --------
+    >>> import minicnn as mc
+    >>> x, w = mc.ops.ones_like(mc.tensor([[[[1.0] * 4] * 4]])), mc.tensor([[[[1.0] * 3] * 3]], requires_grad=True)
+    >>> with mc.conv_algorithm("im2col", weight_grad="naive"):
+    ...     y = mc.ops.conv2d(x, w)
+    >>> y.node.algorithms.forward, y.node.algorithms.weight_grad
+    ('im2col', 'naive')
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        forward: str | None = None,
+        input_grad: str | None = None,
+        weight_grad: str | None = None,
+    ) -> None:
+        given = (forward, input_grad, weight_grad)
+        if name is None and given == (None, None, None):
+            raise ValueError(f"conv_algorithm: expected a name, or one for some of {', '.join(PASSES)}")
+        self._given = tuple(one if one is not None else name for one in given)
+        self._tokens: list[Token[Algorithms]] = []
+
+    def __enter__(self) -> None:
+        outer = _CURRENT.get()
+        names = (new if new is not None else old for new, old in zip(self._given, outer, strict=True))
+        self._tokens.append(_CURRENT.set(Algorithms(*names)))
+
+    def __exit__(self, *exc: object) -> None:
+        _CURRENT.reset(self._tokens.pop())
+
+
+def current() -> Algorithms:
+    """The names that a convolution called now captures."""
+    return _CURRENT.get()
+
+
+__all__ = ["AUTO", "Algorithms", "conv_algorithm", "current"]
