@@ -172,9 +172,7 @@ def _suppress(
     return constant(kept, boxes)
 
 
-def batched_nms(
-    boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float, inclusive: bool = False
-) -> Tensor:
+def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float, inclusive: bool = False) -> Tensor:
     """:func:`nms` within each class: boxes of different classes never drop each other.
 
     Parameters

@@ -7,6 +7,7 @@ from minicnn.core.function import Function
 from minicnn.core.tensor import Tensor, tensor
 from minicnn.core.types import Array, Ints
 from minicnn.ops.arithmetic import maximum
+from minicnn.ops.convolution import conv2d
 from minicnn.ops.reduce import amax
 
 
@@ -82,8 +83,6 @@ def local_response_norm(
 
 def _gaussian_mean(x: Tensor, size: int, sigma: float) -> Tensor:
     """Mean of ``x`` (N, C, H, W) over channels and a Gaussian window, renormalised at the border: (N, 1, H, W)."""
-    from minicnn.ops.convolution import conv2d
-
     half = size // 2
     taps = [exp(-0.5 * (i / sigma) ** 2) for i in range(-half, half + 1)]
     dtype, device = x.dtype, str(x.device)
@@ -94,7 +93,7 @@ def _gaussian_mean(x: Tensor, size: int, sigma: float) -> Tensor:
         return conv2d(conv2d(t, column, padding=(half, 0)), row, padding=(0, half))
 
     inside = tensor([[[[1.0] * x.shape[3]] * x.shape[2]]], dtype=dtype, device=device)
-    return window(x.mean(1, keepdim=True)) / window(inside)  # type: ignore[no-any-return]
+    return window(x.mean(1, keepdim=True)) / window(inside)
 
 
 def local_contrast_norm(input: Tensor, kernel_size: int = 7, sigma: float = 1.75, eps: float = 1e-8) -> Tensor:
@@ -143,13 +142,13 @@ def local_contrast_norm(input: Tensor, kernel_size: int = 7, sigma: float = 1.75
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise checks.value_error(op, f"kernel_size must be odd, got {kernel_size}", input=input)
     if not input.numel():
-        return input * 1.0  # type: ignore[no-any-return]
+        return input * 1.0
     # v does not depend on an offset (its derivative by one is exactly 0): taking off the first pixel, as a constant,
     # makes flat images vanish exactly instead of leaving rounding errors to be scaled up to contrast 1.
     x = input - input[:, :1, :1, :1].detach()
     v = x - _gaussian_mean(x, kernel_size, sigma)
     deviation = maximum(_gaussian_mean(v * v, kernel_size, sigma), eps * eps) ** 0.5
-    return v / maximum(deviation.mean((2, 3), keepdim=True), deviation)  # type: ignore[no-any-return]
+    return v / maximum(deviation.mean((2, 3), keepdim=True), deviation)
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: Ints = 1, eps: float = 1e-12) -> Tensor:
@@ -192,4 +191,4 @@ def normalize(input: Tensor, p: float = 2.0, dim: Ints = 1, eps: float = 1e-12) 
         power = abs(input) if p == 1 else abs(input) ** p
         smallest = max(eps**p, 1e-37)  # eps**p may be 0 in float32, where the root has no slope
         length = maximum(power.sum(axes, keepdim=True), smallest) ** (1.0 / p)
-    return input / length  # type: ignore[no-any-return]
+    return input / length

@@ -67,9 +67,7 @@ class NormalizeGrad(Function):
     def __init__(self, view: Shape, eps: float) -> None:
         self.view, self.eps = view, eps
 
-    def forward(
-        self, gy: Array, x: Array, weight: Array | None, mean: Array, var: Array
-    ) -> tuple[Array, Array, Array]:
+    def forward(self, gy: Array, x: Array, weight: Array | None, mean: Array, var: Array) -> tuple[Array, Array, Array]:
         self.keep_inputs(*((0, 1, 3, 4) if weight is None else (0, 1, 3, 4, 2)))
         kernels = self.backend.normalization
         out: tuple[Array, Array, Array] = kernels.normalize_grad(gy, x, weight, mean, var, self.view, self.eps)
@@ -175,7 +173,7 @@ def _check_running(op: str, **running: Tensor | None) -> None:
 def _update_running(
     running_mean: Tensor | None, running_var: Tensor | None, mean: Tensor, var: Tensor, momentum: float, n: int
 ) -> None:
-    """running = (1 - momentum) running + momentum batch, with the unbiased variance; silent when recomputing."""
+    """Write (1 - momentum) running + momentum batch, with the unbiased variance; silent when recomputing."""
     if recomputing() or not n:
         return
     with no_grad():

@@ -68,9 +68,7 @@ class RoiAlign(Function):
 
     def forward(self, x: Array, boxes: Array) -> Array:
         self.keep_inputs(1)
-        return self.backend.roi.roi_align(
-            x, boxes, self.size, self.scale, self.aligned, self.sampling, self.chosen
-        )
+        return self.backend.roi.roi_align(x, boxes, self.size, self.scale, self.aligned, self.sampling, self.chosen)
 
     def backward(self, gy: Tensor) -> tuple[Tensor, None]:
         (boxes,) = self.kept_inputs()

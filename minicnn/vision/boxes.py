@@ -63,7 +63,8 @@ def box_iou(boxes1: ArrayLike, boxes2: ArrayLike, inclusive: bool = False) -> Fl
     sides = np.maximum(high - low + float(inclusive), 0.0)
     shared = sides[..., 0] * sides[..., 1]
     union = box_area(first, inclusive)[:, None] + box_area(second, inclusive) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    overlap: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return overlap
 
 
 def clip_boxes_to_image(boxes: ArrayLike, size: tuple[int, int], inclusive: bool = False) -> Floats:
@@ -221,7 +222,9 @@ def batched_nms(
     return _suppress("batched_nms", boxes, scores, classes, iou_threshold, inclusive)
 
 
-def _suppress(op: str, boxes: ArrayLike, scores: ArrayLike, classes: Any, threshold: float, inclusive: bool) -> Any:
+def _suppress(
+    op: str, boxes: ArrayLike, scores: ArrayLike, classes: Any, threshold: float, inclusive: bool
+) -> NDArray[np.int64]:
     from minicnn.backends.cpu.boxes import nms as kernel  # compiles: only when first called
 
     array, values = _boxes(op, "boxes", boxes), np.asarray(scores, np.float64)
@@ -231,4 +234,5 @@ def _suppress(op: str, boxes: ArrayLike, scores: ArrayLike, classes: Any, thresh
             raise checks.value_error(op, f"{name} must have one entry per box", boxes=array, **{name: value})
     if array.ndim != 2 or np.isnan(array).any() or np.isnan(values).any():
         raise checks.value_error(op, "boxes must be (N, 4), and neither they nor scores NaN", boxes=array)
-    return kernel(array, values, labels, float(threshold), inclusive)
+    kept: NDArray[np.int64] = kernel(array, values, labels, float(threshold), inclusive)
+    return kept

@@ -47,16 +47,17 @@ def _normalize(x, weight, bias, y, mean, var, eps):  # type: ignore[no-untyped-d
         mean[b] = m
         var[b] = spread / count
         scale = real(1.0 / np.sqrt(spread / count + eps))
+        rest = scale * real(centre - m)  # what rounding took from the mean, folded into the shift
         g = np.int64(b) % groups
         for a in range(outer):
             if run == 1:
                 source, target, w, t = x[a, b], y[a, b], weight[g], bias[g]
                 for i in range(length):
-                    target[i] = (source[i] - m) * (scale * w[i]) + t[i]
+                    target[i] = (source[i] - m) * (scale * w[i]) + (t[i] - rest * w[i])
             else:
                 for r in range(parts):
                     source, target = x[a, b, r * run : (r + 1) * run], y[a, b, r * run : (r + 1) * run]
-                    factor, offset = scale * weight[g, r], bias[g, r]
+                    factor, offset = scale * weight[g, r], bias[g, r] - rest * weight[g, r]
                     for i in range(run):
                         target[i] = (source[i] - m) * factor + offset
 

@@ -16,7 +16,7 @@ from minicnn.core.types import Array, Shape
 @inline
 def _round(value):  # type: ignore[no-untyped-def]
     """Half away from zero, as in C; Python and NumPy round half to even."""
-    return int(math.floor(value + 0.5)) if value >= 0 else -int(math.floor(-value + 0.5))
+    return math.floor(value + 0.5) if value >= 0 else -math.floor(-value + 0.5)
 
 
 @inline
@@ -73,7 +73,7 @@ def _geometry(low, high, scale, aligned, bins, sampling):  # type: ignore[no-unt
     if not aligned:
         size = max(size, 1.0)
     step = size / bins
-    samples = sampling if sampling > 0 else max(int(math.ceil(step)), 0)
+    samples = sampling if sampling > 0 else max(math.ceil(step), 0)
     return start, step, samples
 
 
@@ -234,9 +234,7 @@ def roi_align(
     y = np.empty((boxes.shape[0], x.shape[1], *size), x.dtype)
     if y.size:
         picks = _NONE if chosen is None else chosen
-        _roi_align(
-            np.ascontiguousarray(x), _boxes(boxes), scale, aligned, sampling, picks, chosen is not None, y
-        )
+        _roi_align(np.ascontiguousarray(x), _boxes(boxes), scale, aligned, sampling, picks, chosen is not None, y)
     return y
 
 

@@ -26,6 +26,7 @@ def _box_area(rng: np.random.Generator) -> Sample:
 @case("box_iou", kinks=True)
 def _box_iou(rng: np.random.Generator) -> Sample:
     first, second = _boxes(rng, int(rng.integers(1, 4)), int(rng.integers(1, 4)))
+    first[0] += [-20.0, -20.0, 20.0, 20.0]  # so that something overlaps
     return Sample((first, second), {"inclusive": bool(rng.integers(2))})
 
 

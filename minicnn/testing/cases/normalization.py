@@ -35,9 +35,7 @@ def _batch_norm_short_rows(rng: np.random.Generator) -> Sample:
     return Sample((x, None, None, rng.uniform(0.5, 1.5, 3)), {"training": True, "eps": 0.01})
 
 
-@case(
-    "batch_norm", variant="running", torch="torch.nn.functional.batch_norm", constants=(1, 2), writes=(1, 2)
-)
+@case("batch_norm", variant="running", torch="torch.nn.functional.batch_norm", constants=(1, 2), writes=(1, 2))
 def _batch_norm_running(rng: np.random.Generator) -> Sample:
     x = _images(rng)
     running = rng.standard_normal(x.shape[1]), rng.uniform(0.5, 2.0, x.shape[1])
