@@ -25,7 +25,7 @@ def transposed(x: Array) -> Array:
 def reversed_(x: Array) -> Array:
     """Negative strides along every axis."""
     back = (slice(None, None, -1),) * x.ndim
-    return x[back].copy()[back]
+    return np.asarray(x[back].copy()[back])  # a 0-d array stays one
 
 
 #: Layouts by name; each maps an array to an equal one that is not C-contiguous (where its shape allows that).
