@@ -32,7 +32,9 @@ def _step(n: int, out: int, align_corners: bool, scale: float | None) -> float:
 
 
 def _nearest(n: int, out: int, shift: float, scale: float | None) -> tuple[Array, Array]:
-    # in float32 whatever the dtype, because PyTorch rounds so; where the sizes divide it makes no difference
+    if shift == 0 and out in (n, 2 * n):  # as PyTorch: plain copies, whatever factor led to these sizes
+        return (np.arange(out) // (out // n))[:, None], np.ones((out, 1))
+    # in float32 whatever the dtype, because PyTorch rounds so on images
     at = (np.arange(out, dtype=np.float32) + np.float32(shift)) * np.float32(_step(n, out, False, scale))
     index = np.minimum(np.floor(at).astype(np.int64), n - 1)
     return index[:, None], np.ones((out, 1))
@@ -54,7 +56,7 @@ def _interpolating(n: int, out: int, cubic: bool, align_corners: bool, scale: fl
         reach = np.arange(-1, 3)
         weight = _cubic((at - base)[:, None] - reach, -0.75)
         return np.clip(base[:, None].astype(np.int64) + reach, 0, n - 1), weight
-    at = np.maximum(at, 0.0)
+    at = np.maximum(at, 0.0) if out != n else o.astype(np.float64)  # equal sizes are copied, as in PyTorch
     low = np.minimum(at.astype(np.int64), n - 1)
     part = np.clip(at - low, 0.0, 1.0)
     return np.stack([low, np.minimum(low + 1, n - 1)], 1), np.stack([1 - part, part], 1)
