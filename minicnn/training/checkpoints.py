@@ -42,7 +42,7 @@ def _encode(value: Any, arrays: list[NDArray[Any]], where: str) -> Any:
     if value is None or isinstance(value, bool | int | str) or type(value) is float:
         return value
     if hasattr(value, "numpy"):  # a Tensor
-        value = value.numpy()
+        value = value.detach().numpy()
     if isinstance(value, np.ndarray | np.generic):
         if value.dtype.kind not in _KINDS:
             raise checks.type_error("save_checkpoint", f"{where} has dtype {value.dtype}, which is not a number")

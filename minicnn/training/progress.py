@@ -65,17 +65,20 @@ class Lines:
     ) -> None:
         self.stream = sys.stderr if stream is None else stream
         self.every, self.clock = every, clock
-        self.total = self.first = 0
+        self.total = 0
+        self.first: int | None = None
         self.started = self.last = 0.0
 
     def begin(self, total: int, done: int) -> None:
         """Start the clock."""
-        self.total, self.first = total, done
+        self.total, self.first = total, None
         self.started = self.last = self.clock()
 
     def update(self, done: int, text: str) -> None:
         """A line, if the last one is long ago."""
         now = self.clock()
+        if self.first is None:  # the first step may have compiled kernels: it says nothing about the rest
+            self.first, self.started = done, now
         if now - self.last < self.every:
             return
         self.last = now
