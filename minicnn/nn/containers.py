@@ -25,7 +25,7 @@ class _Numbered(Module):
             raise IndexError(f"{type(self).__name__}: index {index} is out of range for {len(names)} modules")
         return names[index]
 
-    def _append(self, module: Module) -> None:
+    def _append(self, module: object) -> None:
         if not isinstance(module, Module):
             raise checks.type_error(type(self).__name__, f"expected a Module, got {type(module).__name__}")
         setattr(self, str(len(self)), module)
@@ -67,8 +67,8 @@ class Sequential(_Numbered):
             for name, module in modules[0].items():
                 self.add_module(name, module)
         else:
-            for module in modules:
-                self._append(module)  # type: ignore[arg-type]  # _append checks it
+            for item in modules:
+                self._append(item)
 
     def forward(self, input: Any) -> Any:
         """The input through every module in turn."""

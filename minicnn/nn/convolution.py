@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from minicnn import ops
@@ -17,8 +18,8 @@ __all__ = ["Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "Fold", "Un
 _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
-def _tuple(layer: str, name: str, value: Ints, n: int, least: int) -> tuple[int, ...]:
-    """An int or `n` ints as a tuple of `n`."""
+def _tuple(layer: str, name: str, value: Ints, n: int, least: int) -> Any:
+    """An int or `n` ints as a tuple of `n`; Any, because its length follows from `n`."""
     items = (value,) * n if isinstance(value, int) else tuple(value)
     if len(items) != n or not all(isinstance(v, int) and v >= least for v in items):
         raise checks.value_error(layer, f"{name} must be an int or {n} ints >= {least}, got {value!r}")
@@ -45,6 +46,7 @@ class _Convolution(Module):
         bias: bool,
         device: str | None,
         dtype: Any,
+        algorithm: str | None,
     ) -> None:
         name = type(self).__name__
         if groups < 1 or in_channels % groups or out_channels % groups:
@@ -52,6 +54,7 @@ class _Convolution(Module):
                 name, f"groups {groups} must divide in_channels {in_channels} and out_channels {out_channels}"
             )
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.algorithm = algorithm
         self.kernel_size = _tuple(name, "kernel_size", kernel_size, self.axes, 1)
         self.stride = _tuple(name, "stride", stride, self.axes, 1)
         self.dilation = _tuple(name, "dilation", dilation, self.axes, 1)
@@ -61,7 +64,7 @@ class _Convolution(Module):
         self.bias = empty_parameter((out_channels,), device, dtype) if bias else None
         self.reset_parameters()
 
-    def _resolve_padding(self, padding: Ints | str) -> tuple[int, ...]:
+    def _resolve_padding(self, padding: Ints | str) -> Any:
         name = type(self).__name__
         if not isinstance(padding, str):
             return _tuple(name, "padding", padding, self.axes, 0)
@@ -78,6 +81,10 @@ class _Convolution(Module):
     def reset_parameters(self) -> None:
         """Draw new starting values, U[-1/√fan_in, 1/√fan_in] as in PyTorch."""
         init_like_pytorch_(self.weight, self.bias)
+
+    def _named_algorithm(self) -> AbstractContextManager[None]:
+        """The block in which the convolution is called."""
+        return nullcontext() if self.algorithm is None else ops.conv_algorithm(self.algorithm)
 
     def extra_repr(self) -> str:
         parts = [f"{self.in_channels}, {self.out_channels}"]
@@ -97,7 +104,7 @@ class _Convolution(Module):
             parts.append(f"padding_mode={self.padding_mode}")
         return ", ".join(parts)
 
-    output_padding: tuple[int, ...]
+    output_padding: Any
     padding_mode: str
     surplus: tuple[int, ...] = ()  # what "same" adds on the far side of an even kernel extent
 
@@ -118,15 +125,19 @@ class _Forward(_Convolution):
         padding_mode: str = "zeros",
         device: str | None = None,
         dtype: Any = None,
+        *,
+        algorithm: str | None = None,
     ) -> None:
         if padding_mode not in _PADDING_MODES:
             raise checks.value_error(
                 type(self).__name__, f"padding_mode must be one of {_PADDING_MODES}, got {padding_mode!r}"
             )
         self.padding_mode = padding_mode
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, device, dtype)
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, device, dtype, algorithm
+        )
 
-    def _padded(self, input: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+    def _padded(self, input: Tensor) -> tuple[Tensor, Any]:
         """The input, padded here unless the padding is zeros, and the padding left for the convolution."""
         zeros = (0,) * self.axes
         surplus = self.surplus or zeros
@@ -151,7 +162,8 @@ class Conv1d(_Forward):
     def forward(self, input: Tensor) -> Tensor:
         """(N, in_channels, L) -> (N, out_channels, L')."""
         input, padding = self._padded(input)
-        return ops.conv1d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        with self._named_algorithm():
+            return ops.conv1d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 class Conv2d(_Forward):
@@ -175,6 +187,8 @@ class Conv2d(_Forward):
         What the border holds.
     device, dtype
         Place and dtype of the parameters (CPU, float32).
+    algorithm : str, optional
+        How this layer's convolutions are computed, as in `minicnn.conv_algorithm`; chosen by rules if absent.
 
     Attributes
     ----------
@@ -196,7 +210,8 @@ class Conv2d(_Forward):
     def forward(self, input: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, H', W')."""
         input, padding = self._padded(input)
-        return ops.conv2d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        with self._named_algorithm():
+            return ops.conv2d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 class _Transposed(_Convolution):
@@ -218,14 +233,18 @@ class _Transposed(_Convolution):
         padding_mode: str = "zeros",
         device: str | None = None,
         dtype: Any = None,
+        *,
+        algorithm: str | None = None,
     ) -> None:
         name = type(self).__name__
         if padding_mode != "zeros":
             raise checks.value_error(name, f"padding_mode must be 'zeros', got {padding_mode!r}")
         self.output_padding = _tuple(name, "output_padding", output_padding, self.axes, 0)
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, device, dtype)
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, device, dtype, algorithm
+        )
 
-    def _output_padding(self, input: Tensor, output_size: tuple[int, ...] | None) -> tuple[int, ...]:
+    def _output_padding(self, input: Tensor, output_size: tuple[int, ...] | None) -> Any:
         """The output padding that reaches `output_size`, where one is asked for."""
         if output_size is None:
             return self.output_padding
@@ -259,9 +278,10 @@ class ConvTranspose1d(_Transposed):
     def forward(self, input: Tensor, output_size: tuple[int, ...] | None = None) -> Tensor:
         """(N, in_channels, L) -> (N, out_channels, L')."""
         extra = self._output_padding(input, output_size)
-        return ops.conv_transpose1d(
-            input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation
-        )
+        with self._named_algorithm():
+            return ops.conv_transpose1d(
+                input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation
+            )
 
 
 class ConvTranspose2d(_Transposed):
@@ -276,7 +296,7 @@ class ConvTranspose2d(_Transposed):
     kernel_size, stride, padding, output_padding, dilation : int or pair (height, width)
         As of the convolution that it transposes; `output_padding` chooses among the sizes which that
         convolution maps to the same one.
-    groups, bias
+    groups, bias, algorithm
         As in `Conv2d`.
 
     Attributes
@@ -295,9 +315,10 @@ class ConvTranspose2d(_Transposed):
     def forward(self, input: Tensor, output_size: tuple[int, ...] | None = None) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, H', W')."""
         extra = self._output_padding(input, output_size)
-        return ops.conv_transpose2d(
-            input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation
-        )
+        with self._named_algorithm():
+            return ops.conv_transpose2d(
+                input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation
+            )
 
 
 class Unfold(Module):

@@ -1,4 +1,4 @@
-"""Dropout layers: off in evaluation mode."""
+"""Dropout layers: they drop in training mode only."""
 
 from __future__ import annotations
 
@@ -19,20 +19,26 @@ class Dropout(Module):
         Probability of zero.
     inplace : bool
         Accepted for PyTorch's signature; the result is always a new tensor.
+    convention : {"inverted", "paper"}
+        "paper" leaves what is kept as it is, and multiplies by 1 - p in evaluation mode.
 
     References
     ----------
     Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, *Dropout*, JMLR 2014.
     """
 
-    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+    def __init__(self, p: float = 0.5, inplace: bool = False, *, convention: str = "inverted") -> None:
         if not 0 <= p <= 1:
             raise checks.value_error(type(self).__name__, f"p must be in [0, 1], got {p}")
-        self.p, self.inplace = p, inplace
+        if convention not in ("inverted", "paper"):
+            raise checks.value_error(
+                type(self).__name__, f"convention must be 'inverted' or 'paper', got {convention!r}"
+            )
+        self.p, self.inplace, self.convention = p, inplace, convention
 
     def forward(self, input: Tensor) -> Tensor:
         """Same shape."""
-        return ops.dropout(input, self.p, self.training)
+        return ops.dropout(input, self.p, self.training, convention=self.convention)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
@@ -43,4 +49,4 @@ class Dropout2d(Dropout):
 
     def forward(self, input: Tensor) -> Tensor:
         """Same shape."""
-        return ops.dropout2d(input, self.p, self.training)
+        return ops.dropout2d(input, self.p, self.training, convention=self.convention)

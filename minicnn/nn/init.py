@@ -212,14 +212,16 @@ def kaiming_normal_(
     return normal_(tensor, 0.0, std, stream)
 
 
-def lecun_uniform_(tensor: Tensor, fan_in: int | tuple[int, ...] | None = None, stream: Stream | None = None) -> Tensor:
+def lecun_uniform_(
+    tensor: Tensor, fan_in: float | tuple[float, ...] | None = None, stream: Stream | None = None
+) -> Tensor:
     """Fill from U[-2.4 / fan_in, 2.4 / fan_in], LeNet-5's initialisation.
 
     Parameters
     ----------
     tensor : Tensor
         Weight or bias.
-    fan_in : int or tuple of int, optional
+    fan_in : number or tuple of numbers, optional
         Inputs of one unit, or one number for each output channel (maps of a connection table differ);
         derived from the shape if absent.
 

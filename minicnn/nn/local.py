@@ -32,15 +32,15 @@ class MaskedConv2d(Conv2d):
         As in `Conv2d`.
     table : bool or 0/1 array (out_channels, in_channels)
         g: which input maps each output map sees; each sees at least one.
-    device, dtype
-        Place and dtype of the parameters (CPU, float32).
+    device, dtype, algorithm
+        As in `Conv2d`.
 
     Attributes
     ----------
     weight : Parameter (out_channels, in_channels, kernel height, kernel width)
         Zero, and without gradient, at absent links; starts from U[-1/√fan_in, 1/√fan_in] with the fan-in of
         each output map's own links.
-    table : buffer (out_channels, in_channels), of the weight's dtype
+    table : bool buffer (out_channels, in_channels)
     links : int
         Number of kernels present; `absent_weights` is the number of weights that do not exist.
 
@@ -70,6 +70,8 @@ class MaskedConv2d(Conv2d):
         bias: bool = True,
         device: str | None = None,
         dtype: Any = None,
+        *,
+        algorithm: str | None = None,
     ) -> None:
         gates = np.asarray(table.detach().numpy() if isinstance(table, Tensor) else table)
         if gates.shape != (out_channels, in_channels) or not np.isin(gates, (0, 1)).all():
@@ -79,10 +81,18 @@ class MaskedConv2d(Conv2d):
         if not gates.any(axis=1).all():
             raise checks.value_error("MaskedConv2d", "every output map must see at least one input map")
         self.gates = tuple(tuple(int(gate) for gate in row) for row in gates)
-        kind = np.float32 if dtype is None else dtype
-        self.register_buffer("table", tensor(gates, dtype=kind, device=device), persistent=False)
+        self.register_buffer("table", tensor(gates.astype(bool), device=device), persistent=False)
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, 1, bias, "zeros", device, dtype
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            bias=bias,
+            device=device,
+            dtype=dtype,
+            algorithm=algorithm,
         )
 
     @property
@@ -93,7 +103,8 @@ class MaskedConv2d(Conv2d):
     @property
     def absent_weights(self) -> int:
         """Entries of `weight` that stand for no link."""
-        return self.weight.numel() - self.links * math.prod(self.kernel_size)
+        per_link: int = math.prod(self.kernel_size)
+        return self.weight.numel() - self.links * per_link
 
     @property
     def fan_in(self) -> tuple[int, ...]:
@@ -111,15 +122,14 @@ class MaskedConv2d(Conv2d):
     def cut_(self) -> None:
         """Set absent weights to zero, as after a change of `weight` from outside; their gradient is zero anyway."""
         with no_grad():
-            self.weight.copy_((self.weight.detach() * self._mask()).detach())
-
-    def _mask(self) -> Tensor:
-        return self.table.reshape((self.out_channels, self.in_channels, 1, 1))
+            self.weight.copy_(self.weight * self.table.reshape(self.out_channels, self.in_channels, 1, 1))
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, H', W')."""
-        weight = self.weight * self._mask()
-        return ops.conv2d(input, weight, self.bias, self.stride, self.padding, self.dilation)
+        with self._named_algorithm():
+            return ops.masked_conv2d(
+                input, self.weight, self.table, self.bias, self.stride, self.padding, self.dilation
+            )
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, links={self.links}"

@@ -8,11 +8,15 @@ from minicnn.core.tensor import Tensor
 from minicnn.nn.module import Module
 
 __all__ = [
+    "BCELoss",
     "BCEWithLogitsLoss",
+    "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "DiscriminativeRBFLoss",
     "HingeEmbeddingLoss",
+    "HingeLoss",
     "HuberLoss",
+    "KLDivLoss",
     "L1Loss",
     "MSELoss",
     "MarginRankingLoss",
@@ -201,6 +205,46 @@ class MarginRankingLoss(_Loss):
         return ops.margin_ranking_loss(input1, input2, target, margin=self.margin, reduction=self.reduction)
 
 
+class CosineEmbeddingLoss(_Loss):
+    """``1 - cos(x1, x2)`` for target 1, ``max(0, cos(x1, x2) - margin)`` for target -1."""
+
+    def __init__(self, margin: float = 0.0, *, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.margin = margin
+
+    def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
+        """Two tensors (N, features) and (N,) targets ±1."""
+        return ops.cosine_embedding_loss(input1, input2, target, margin=self.margin, reduction=self.reduction)
+
+
+class HingeLoss(_Loss):
+    """``max(0, 1 - y x)``."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Two tensors of one shape, targets ±1."""
+        return ops.hinge_loss(input, target, reduction=self.reduction)
+
+
+class KLDivLoss(_Loss):
+    """``q (ln q - x)`` for log-probabilities x; the mean over all elements, as in PyTorch."""
+
+    def __init__(self, *, reduction: str = "mean", log_target: bool = False) -> None:
+        super().__init__(reduction=reduction)
+        self.log_target = log_target
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Two tensors of one shape; targets are probabilities, or their logarithms with `log_target`."""
+        return ops.kl_div(input, target, reduction=self.reduction, log_target=self.log_target)
+
+
+class BCELoss(_Weighted):
+    """Binary cross-entropy of probabilities; prefer `BCEWithLogitsLoss`, which cannot overflow."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Two tensors of one shape in [0, 1]."""
+        return ops.binary_cross_entropy(input, target, weight=self.weight, reduction=self.reduction)
+
+
 class MultiMarginLoss(_Weighted):
     """``Σ_{i≠y} max(0, margin - x_y + x_i)^p / classes``."""
 
@@ -218,16 +262,25 @@ class MultiMarginLoss(_Weighted):
 
 
 class TripletMarginLoss(_Loss):
-    """``max(0, |a - p| - |a - n| + margin)``."""
+    """``max(0, |a - p| - |a - n| + margin)``; with `swap`, |p - n| instead of |a - n| where it is smaller."""
 
-    def __init__(self, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, *, reduction: str = "mean") -> None:
+    def __init__(
+        self, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False, *, reduction: str = "mean"
+    ) -> None:
         super().__init__(reduction=reduction)
-        self.margin, self.p, self.eps = margin, p, eps
+        self.margin, self.p, self.eps, self.swap = margin, p, eps, swap
 
     def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         """Three tensors (N, features)."""
         return ops.triplet_margin_loss(
-            anchor, positive, negative, margin=self.margin, p=self.p, eps=self.eps, reduction=self.reduction
+            anchor,
+            positive,
+            negative,
+            margin=self.margin,
+            p=self.p,
+            eps=self.eps,
+            swap=self.swap,
+            reduction=self.reduction,
         )
 
 

@@ -199,7 +199,7 @@ class _InstanceNorm(_TrackedNorm):
             self.weight,
             self.bias,
             self.training or self.running_mean is None,
-            self.momentum,
+            0.0 if self.momentum is None else self.momentum,
             self.eps,
         )
 

@@ -44,7 +44,8 @@ class Parameter(Tensor):
         source = data if isinstance(data, Tensor) else Tensor(find_device().xp.asarray(data))
         if requires_grad and source.dtype.kind != "f":
             raise checks.type_error("Parameter", "only floating tensors have gradients", data=source)
-        super().__init__(source.data, source.device, requires_grad=requires_grad)
+        memory = source.device.xp.asarray(source.data)  # a 0-d result may be a NumPy scalar, which nobody can write to
+        super().__init__(memory, source.device, requires_grad=requires_grad)
         self.storage = source.storage
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:

@@ -16,6 +16,7 @@ __all__ = [
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
     "AvgPool2d",
+    "ChannelMaxPool",
     "GlobalAvgPool2d",
     "LPPool2d",
     "MaxPool2d",
@@ -205,14 +206,58 @@ class AdaptiveMaxPool2d(Module):
 class GlobalAvgPool2d(Module):
     """Mean of each map: (N, C, H, W) -> (N, C), for any size of image.
 
+    Parameters
+    ----------
+    keepdim : bool
+        Return maps of size 1 × 1, (N, C, 1, 1), instead.
+
     References
     ----------
     Lin, Chen, Yan, *Network in network*, 2013, section 3.2.
     """
 
+    def __init__(self, keepdim: bool = False) -> None:
+        self.keepdim = keepdim
+
     def forward(self, input: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C)."""
-        return ops.flatten(ops.global_avg_pool2d(input), 1)
+        """(N, C, H, W) -> (N, C), or (N, C, 1, 1)."""
+        return ops.global_avg_pool2d(input, self.keepdim)
+
+
+class ChannelMaxPool(_Pool):
+    """Largest value over groups of neighbouring maps and windows of their pixels: 3-D max-pooling.
+
+    With `channels` 1 it is `MaxPool2d`, with all channels and single pixels it is maxout.
+
+    Parameters
+    ----------
+    channels : int
+        Maps in a group.
+    kernel_size, stride, padding
+        As in `MaxPool2d`; single pixels by default.
+    channel_stride : int, optional
+        Maps from one group to the next; `channels` if absent.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        kernel_size: Pair = 1,
+        stride: Pair | None = None,
+        padding: Pair = 0,
+        channel_stride: int | None = None,
+    ) -> None:
+        self._window(kernel_size, stride, padding)
+        self.channels, self.channel_stride = channels, channel_stride
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', H', W')."""
+        return ops.channel_max_pool(
+            input, self.channels, self.kernel_size, self.stride, self.padding, self.channel_stride
+        )
+
+    def extra_repr(self) -> str:
+        return _options(self, "channels", "kernel_size", "stride", "padding", "channel_stride")
 
 
 class MaxUnpool2d(_Pool):
@@ -284,8 +329,10 @@ class TrainableSubsampling(_Pool):
         """(N, C, H, W) -> (N, C, H', W')."""
         sums = ops.sum_pool2d(input, self.kernel_size, self.stride)
         per_map = (self.channels, 1, 1)
-        output = sums * self.weight.reshape(per_map) + self.bias.reshape(per_map)
-        return output if self.activation is None else self.activation(output)
+        output: Tensor = sums * self.weight.reshape(per_map) + self.bias.reshape(per_map)
+        if self.activation is not None:
+            output = self.activation(output)
+        return output
 
     def extra_repr(self) -> str:
         return f"{self.channels}, {_options(self, 'kernel_size', 'stride')}"

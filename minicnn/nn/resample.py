@@ -13,17 +13,19 @@ __all__ = ["Upsample"]
 
 
 class Upsample(Module):
-    """Resize images to a size or by a factor.
+    """Resize images (or signals) to a size or by a factor.
 
     Parameters
     ----------
-    size : int or pair (height, width), optional
-        Size of the output.
-    scale_factor : float or pair, optional
+    size : int or ints, optional
+        Size of the output for each spatial axis.
+    scale_factor : float or floats, optional
         The output is that many times as large; exactly one of the two is given.
-    mode : {"nearest", "bilinear"}
+    mode : {"nearest", "nearest-exact", "linear", "bilinear", "bicubic", "area"}
     align_corners : bool, optional
-        Whether the corner pixels of input and output coincide (bilinear only).
+        Whether the corner pixels of input and output coincide (linear and cubic modes only).
+    recompute_scale_factor : bool, optional
+        Sample by the ratio of the sizes instead of the factor given.
 
     Examples
     --------
@@ -38,16 +40,20 @@ class Upsample(Module):
         scale_factor: Any = None,
         mode: str = "nearest",
         align_corners: bool | None = None,
+        recompute_scale_factor: bool | None = None,
     ) -> None:
         if (size is None) == (scale_factor is None):
             raise checks.value_error(
                 "Upsample", "give either size or scale_factor", size=size, scale_factor=scale_factor
             )
         self.size, self.scale_factor, self.mode, self.align_corners = size, scale_factor, mode, align_corners
+        self.recompute_scale_factor = recompute_scale_factor
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H', W')."""
-        return ops.interpolate(input, self.size, self.scale_factor, self.mode, self.align_corners)
+        return ops.interpolate(
+            input, self.size, self.scale_factor, self.mode, self.align_corners, self.recompute_scale_factor
+        )
 
     def extra_repr(self) -> str:
         what = f"size={self.size}" if self.size is not None else f"scale_factor={self.scale_factor}"

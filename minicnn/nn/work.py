@@ -19,6 +19,7 @@ from minicnn.nn.pooling import (
     AdaptiveAvgPool2d,
     AdaptiveMaxPool2d,
     AvgPool2d,
+    ChannelMaxPool,
     GlobalAvgPool2d,
     LPPool2d,
     MaxPool2d,
@@ -153,7 +154,8 @@ def _rbf(layer: RBF, x: Shape, y: Shape) -> Work:
 @layer_work.register(AvgPool2d)
 @layer_work.register(SumPool2d)
 @layer_work.register(LPPool2d)
-def _pool(layer: AvgPool2d | SumPool2d | LPPool2d, x: Shape, y: Shape) -> Work:
+@layer_work.register(ChannelMaxPool)
+def _pool(layer: AvgPool2d | SumPool2d | LPPool2d | ChannelMaxPool, x: Shape, y: Shape) -> Work:
     return Work(reach=_window(layer.kernel_size, layer.stride))
 
 
@@ -176,5 +178,7 @@ def _global(layer: GlobalAvgPool2d, x: Shape, y: Shape) -> Work:
 
 @layer_work.register
 def _upsample(layer: Upsample, x: Shape, y: Shape) -> Work:
-    seen = 1 if layer.mode == "nearest" else 2
+    if len(x) != 4:
+        return Work()
+    seen = {"nearest": 1, "nearest-exact": 1, "bicubic": 4}.get(layer.mode, 2)
     return Work(reach=Reach((seen, seen), tuple(i / o for i, o in zip(x[2:], y[2:], strict=True))))

@@ -44,6 +44,13 @@ def test_the_output_size_of_a_transposed_layer_can_be_chosen():
         up(down(x), output_size=(9, 9))
 
 
+def test_a_layer_may_name_its_algorithm():
+    for layer in (nn.Conv2d(1, 1, 3, bias=False, algorithm="naive"), nn.Conv2d(1, 2, 3, bias=False, algorithm="naive")):
+        assert layer(image(1, 1, 4, 4)).node.algorithms.forward == "naive"
+    with pytest.raises(ValueError, match="magic"):
+        nn.Conv2d(1, 1, 3, algorithm="magic")(image(1, 1, 4, 4))
+
+
 def test_unfold_and_fold_are_adjoint():
     x = image(2, 3, 6, 5)
     unfold, fold = nn.Unfold(3, padding=1, stride=2), nn.Fold((6, 5), 3, padding=1, stride=2)

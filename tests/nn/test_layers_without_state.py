@@ -54,6 +54,13 @@ def test_dropout_is_on_in_training_only():
         nn.Dropout(1.5)
 
 
+def test_dropout_by_the_papers_convention_scales_in_evaluation():
+    layer = nn.Dropout(0.25, convention="paper")
+    x = mc.tensor(np.ones((10, 10)))
+    assert set(np.unique(layer(x).numpy())) == {0.0, 1.0}
+    np.testing.assert_array_equal(layer.eval()(x).numpy(), 0.75)
+
+
 def test_dropout2d_drops_whole_maps():
     y = nn.Dropout2d()(mc.tensor(np.ones((50, 4, 3, 3)))).numpy()
     assert set(np.unique(y.reshape(200, 9).sum(1))) == {0.0, 18.0}
@@ -83,6 +90,10 @@ LOSSES = [
     (nn.SoftMarginLoss, {}, (X, SIGNS)),
     (nn.MarginRankingLoss, {"margin": 0.3}, (X, X[::-1].copy(), SIGNS)),
     (nn.MultiMarginLoss, {"p": 2, "margin": 0.7}, (X, CLASSES)),
+    (nn.CosineEmbeddingLoss, {"margin": 0.2}, (X, X[::-1].copy(), np.array([1.0, -1.0, 1.0]))),
+    (nn.KLDivLoss, {"reduction": "sum"}, (-np.abs(X), np.abs(X) / 9)),
+    (nn.BCELoss, {}, (1 / (1 + np.exp(-X)), (SIGNS + 1) / 2)),
+    (nn.TripletMarginLoss, {"margin": 5.0, "swap": True}, (X, X[::-1].copy(), X * 2)),
     (nn.TripletMarginLoss, {"margin": 5.0, "p": 1.0}, (X, X[::-1].copy(), X * 2)),
 ]
 
@@ -102,6 +113,11 @@ def test_losses_equal_pytorchs(kind, options, args):
     theirs = getattr(torch.nn, kind.__name__)(**{k: to_torch(v) for k, v in options.items()})
     want = theirs(*[to_torch(a) for a in as_tensors(args)]).numpy()
     np.testing.assert_allclose(kind(**options)(*as_tensors(args)).numpy(), want, rtol=1e-9)
+
+
+def test_hinge_loss():
+    want = np.maximum(0, 1 - SIGNS * X).mean()
+    assert nn.HingeLoss()(mc.tensor(X), mc.tensor(SIGNS)).item() == pytest.approx(want)
 
 
 def test_class_weights_move_with_the_loss_but_are_not_saved():

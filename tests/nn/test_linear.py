@@ -19,9 +19,10 @@ def test_parameters_of_an_image_wide_layer():  # B02
 
 
 def test_starting_values_lie_within_one_over_root_fan_in():
-    layer = nn.Linear(100, 50)
+    mc.manual_seed(0)
+    layer = nn.Linear(100, 500)
     for p in layer.parameters():
-        assert 0.09 < np.abs(p.detach().numpy()).max() <= 0.1
+        assert 0.095 < np.abs(p.detach().numpy()).max() <= 0.1
 
 
 def test_flatten_unflatten_identity():
@@ -45,11 +46,13 @@ def test_a_layer_runs_on_an_empty_batch():
 @pytest.mark.torch
 def test_default_starting_ranges_and_names_equal_pytorchs():
     torch = pytest.importorskip("torch")
+    mc.manual_seed(0)
+    torch.manual_seed(0)
     pairs = [
-        (nn.Linear(40, 30), torch.nn.Linear(40, 30)),
-        (nn.Conv1d(8, 16, 5, groups=2), torch.nn.Conv1d(8, 16, 5, groups=2)),
-        (nn.Conv2d(8, 16, 3), torch.nn.Conv2d(8, 16, 3)),
-        (nn.ConvTranspose2d(8, 16, 4, groups=4), torch.nn.ConvTranspose2d(8, 16, 4, groups=4)),
+        (nn.Linear(40, 200), torch.nn.Linear(40, 200)),
+        (nn.Conv1d(8, 200, 5, groups=2), torch.nn.Conv1d(8, 200, 5, groups=2)),
+        (nn.Conv2d(8, 200, 3), torch.nn.Conv2d(8, 200, 3)),
+        (nn.ConvTranspose2d(8, 200, 4, groups=4), torch.nn.ConvTranspose2d(8, 200, 4, groups=4)),
         (nn.BatchNorm2d(4), torch.nn.BatchNorm2d(4)),
         (nn.LayerNorm((3, 4)), torch.nn.LayerNorm((3, 4))),
         (nn.GroupNorm(2, 4), torch.nn.GroupNorm(2, 4)),
@@ -62,5 +65,5 @@ def test_default_starting_ranges_and_names_equal_pytorchs():
         for key, value in a.items():
             x, y = value.numpy(), b[key].numpy()
             assert np.abs(x).max() == pytest.approx(np.abs(y).max(), rel=0.1), (type(ours).__name__, key)
-            assert x.std() == pytest.approx(y.std(), rel=0.35, abs=1e-12), (type(ours).__name__, key)
+            assert x.std() == pytest.approx(y.std(), rel=0.1, abs=1e-12), (type(ours).__name__, key)
         assert repr(ours) == repr(theirs) or "Norm" in repr(ours)

@@ -41,6 +41,12 @@ def test_adaptive_and_global_pooling():
     np.testing.assert_allclose(nn.AdaptiveAvgPool2d(1)(x).numpy()[..., 0, 0], x.numpy().mean((2, 3)))
 
 
+def test_pooling_over_channels_is_max_pooling_for_one_channel_and_maxout_for_one_pixel():  # B17
+    x = mc.tensor(np.random.default_rng(0).normal(size=(2, 6, 4, 4)))
+    np.testing.assert_array_equal(nn.ChannelMaxPool(1, 2)(x).numpy(), nn.MaxPool2d(2)(x).numpy())
+    np.testing.assert_array_equal(nn.ChannelMaxPool(3)(x).numpy(), x.numpy().reshape(2, 2, 3, 4, 4).max(2))
+
+
 def test_global_pooling_gives_every_pixel_the_same_gradient():  # B11
     x = mc.tensor(np.ones((1, 2, 4, 5)), requires_grad=True)
     nn.GlobalAvgPool2d()(x).sum().backward()
