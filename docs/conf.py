@@ -1,7 +1,9 @@
 """Sphinx configuration. Builds without a network: formulas become MathML, nothing is fetched by the pages."""
 
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import minicnn
 
@@ -33,7 +35,6 @@ nb_execution_mode = "off"
 autosummary_generate = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # shapes and ranges stand in the docstrings
-autodoc_preserve_defaults = True
 napoleon_google_docstring = False
 napoleon_custom_sections = ["Gradient", ("Class attributes", "params_style")]
 napoleon_use_rtype = False
@@ -49,3 +50,17 @@ html_theme = "furo"
 html_title = f"minicnn {release}"
 html_math_renderer = "mathml"
 html_show_sourcelink = False
+
+
+def escape_shapes(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Shapes like ``(N, *sizes)`` and norms like ``|x|`` mean themselves, not emphasis or substitutions."""
+    for i, line in enumerate(lines):
+        if "`" in line or line.lstrip().startswith((">>>", "...")):
+            continue
+        line = re.sub(r"(?<=[\s(,])\*(?=\w+[,)])", r"\\*", line)
+        lines[i] = re.sub(r"\|(\w+)\|", r"\\|\1\\|", line)
+
+
+def setup(app: Any) -> None:
+    """Docstrings are adapted after napoleon has read their sections."""
+    app.connect("autodoc-process-docstring", escape_shapes, priority=900)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from docutils import nodes
@@ -13,11 +14,22 @@ from sphinx.util import logging
 logger = logging.getLogger(__name__)
 
 
+# Signs as they are typed in docstrings, which should read well without being built
+SIGNS = {"←": r"\leftarrow ", "·": r"\cdot ", "×": r"\times ", "‖": r"\| ", "−": "-", "≤": r"\le ", "≥": r"\ge ", "∑": r"\sum "}
+
+
+def spelled_out(formula: str) -> str:
+    """The formula in the commands that docutils knows: no manual sizes, signs by name, code as text."""
+    formula = re.sub(r"\\[bB]igg?[lrm]?(?![a-zA-Z])", "", formula)
+    formula = re.sub(r"\\texttt\{([^}]*)\}", lambda m: r"\text{" + m[1].replace(r"\_", "_") + "}", formula)
+    return "".join(SIGNS.get(sign, sign) for sign in formula)
+
+
 def convert(node: nodes.Element, block: bool) -> str:
     """The formula of a node; one that cannot be converted is a warning, and so an error in a strict build."""
     formula = node.astext()
     try:
-        return str(tex2mathml(formula, as_block=block))
+        return str(tex2mathml(spelled_out(formula), as_block=block))
     except MathError as error:
         logger.warning("formula %r: %s", formula, error, location=node)
         return f"<code>{formula}</code>"
