@@ -23,7 +23,7 @@ def resized(array, **options):
 @pytest.mark.parametrize(("size", "out"), [((3, 4), (6, 8)), ((5, 7), (3, 4)), ((4, 6), (7, 1)), ((1, 2), (3, 9))])
 def test_resizing_equals_one_pixel_at_a_time(mode, align, size, out):
     x = np.random.default_rng(0).standard_normal((2, 2, *size))
-    y, gx, gy = resized(x, size=(1, out), mode=mode, align_corners=align)
+    y, gx, gy = resized(x, size=out, mode=mode, align_corners=align)
     expected, expected_gx = oracle.interpolate(x, out, mode, bool(align), gy)
     assert np.allclose(y, expected, rtol=0, atol=1e-12)
     assert np.allclose(gx, expected_gx, rtol=0, atol=1e-12)
@@ -127,7 +127,8 @@ def test_misuse_names_op_and_argument(call, message):
 def test_nearest_chooses_pytorchs_pixels_for_all_small_sizes(mode):
     torch = pytest.importorskip("torch")
     for n in range(1, 24):
-        line = np.arange(n, dtype=np.float32)[None, None, None]  # on 1-d signals PyTorch rounds differently
+        line = np.arange(n, dtype=np.float32)[None, None, None]  # an image: 1-d signals PyTorch rounds differently
         for out in range(1, 48):
             expected = torch.nn.functional.interpolate(torch.from_numpy(line), size=(1, out), mode=mode).numpy()
-            assert np.array_equal(ops.interpolate(mc.tensor(line), size=(1, out), mode=mode).numpy(), expected), (n, out)
+            found = ops.interpolate(mc.tensor(line), size=(1, out), mode=mode).numpy()
+            assert np.array_equal(found, expected), (n, out)
