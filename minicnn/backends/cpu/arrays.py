@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from minicnn.backends.cpu import threads
 
 PARALLEL = 1 << 17  # elements from which waking a second thread pays
+PARALLEL_PRODUCT = 1 << 18  # multiplications up to which OpenBLAS too uses one thread
 BLOCK = 1 << 16  # elements of one block: inputs and output of a binary operation stay in a 1 MB cache
 
 Raw = NDArray[Any]
@@ -41,7 +42,7 @@ def _weak(a: Any) -> Any:
     return a.dtype if isinstance(a, np.ndarray | np.generic) else type(a)
 
 
-def _in_blocks(ufunc: np.ufunc, args: tuple[Any, ...], out: Raw | None) -> Raw:
+def _in_blocks(ufunc: Any, args: tuple[Any, ...], out: Raw | None) -> Raw:
     arrays = [a for a in args if isinstance(a, np.ndarray)]
     shape = np.broadcast_shapes(*[a.shape for a in arrays])
     if out is None:
@@ -55,9 +56,7 @@ def _in_blocks(ufunc: np.ufunc, args: tuple[Any, ...], out: Raw | None) -> Raw:
         step = BLOCK
     else:
         lead = next((i for i, n in enumerate(shape) if n > 1), 0)
-        flat = [
-            np.moveaxis(np.broadcast_to(a, shape), lead, 0) if isinstance(a, np.ndarray) else a for a in args
-        ]
+        flat = [np.moveaxis(np.broadcast_to(a, shape), lead, 0) if isinstance(a, np.ndarray) else a for a in args]
         target = np.moveaxis(out, lead, 0)
         step = _rows(shape[lead], out.size)
     count = -(-target.shape[0] // step)
@@ -105,6 +104,20 @@ isnan = _elementwise(np.isnan)
 isfinite = _elementwise(np.isfinite)
 
 
+def _choose(condition: Raw, x: Any, y: Any, out: Raw) -> None:
+    np.copyto(out, y)
+    np.copyto(out, x, where=condition)
+
+
+def where(condition: Any, x: Any, y: Any) -> Any:
+    """numpy.where on all cores."""
+    for a in (condition, x, y):
+        if isinstance(a, np.ndarray) and a.size >= PARALLEL:
+            shape = np.broadcast_shapes(np.shape(condition), np.shape(x), np.shape(y))
+            return _in_blocks(_choose, (condition, x, y), np.empty(shape, np.result_type(x, y)))
+    return np.where(condition, x, y)
+
+
 def _reduction(ufunc: np.ufunc, name: str) -> Callable[..., Any]:
     def call(a: Raw, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
         if dtype is None and ufunc is np.add and a.dtype.kind in "bi":
@@ -145,6 +158,16 @@ sum = _reduction(np.add, "sum")
 max = _reduction(np.maximum, "max")
 min = _reduction(np.minimum, "min")
 prod = _reduction(np.multiply, "prod")
+
+
+def matmul(a: Raw, b: Raw) -> Any:
+    """numpy.matmul; a large product of two matrices runs on the threads of our kernels."""
+    plain = a.ndim == b.ndim == 2 and a.dtype == b.dtype and a.dtype.char in "fd" and a.shape[1] == b.shape[0]
+    if not plain or a.shape[0] * b.shape[0] * b.shape[1] <= PARALLEL_PRODUCT:
+        return np.matmul(a, b)
+    from minicnn.backends.cpu import matrix
+
+    return matrix.matmul(a, b)
 
 
 def __getattr__(name: str) -> Any:
