@@ -54,6 +54,8 @@ class RunLog:
             What is wrong with the log, if it is shorter than that (lines were lost; it goes on where it ends).
         """
         self._open(position)
+        if position == 0:
+            self.csv.unlink(missing_ok=True)  # of an earlier run
         if self._wants_tensorboard and self._tensorboard is None:
             self._tensorboard = _summary_writer(self.folder / "tensorboard", step)
         missing = position - self.path.stat().st_size

@@ -6,13 +6,12 @@ the epoch, running means, the length of the log. A run that is killed and resume
 was left alone.
 """
 
-import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,26 +25,12 @@ from minicnn.training.curves import plot_curves
 from minicnn.training.interrupts import Interrupts, TrainingInterrupted
 from minicnn.training.logs import RunLog
 from minicnn.training.progress import Reporter, duration, reporter
+from minicnn.training.state import Stateful, check_same_run, place_of, undisturbed
 
-_NEEDED = (
-    "parts", "rng", "loader", "epoch", "step", "running", "history", "seconds", "log", "config", "environment",
-)  # fmt: skip
 _SECONDS_BETWEEN_PICTURES = 30.0
 
 Metric = Callable[[NDArray[Any], NDArray[Any]], float]
 Row = dict[str, Any]
-
-
-class Stateful(Protocol):
-    """Anything that a checkpoint can hold and restore."""
-
-    def state_dict(self) -> Any:
-        """What :meth:`load_state_dict` needs."""
-        ...
-
-    def load_state_dict(self, state: Any, /) -> Any:
-        """Continue where :meth:`state_dict` was taken."""
-        ...
 
 
 class Trainer:
@@ -236,7 +221,7 @@ class Trainer:
         total = count = 0.0
         outputs: list[NDArray[Any]] = []
         targets: list[NDArray[Any]] = []
-        with self._undisturbed(loader), no_grad():
+        with undisturbed(self.model, loader), no_grad():
             for batch in loader:
                 inputs, target = (self.to_tensor(a) for a in batch)
                 output = self.model(inputs)
@@ -267,10 +252,12 @@ class Trainer:
 
     def _begin(self, loader: Any) -> None:
         """Make the folder ready for a new run: a run killed before its first checkpoint can be resumed too."""
-        self._place = _state(loader)
+        self._place = place_of(loader)
         if self.epoch or self.step:  # fit was called again to train longer
             return
         if self.log is not None:
+            if self.file is not None and self.file.path.exists():
+                self.progress.note(f"starting over: the earlier run in {self.out} is replaced")
             self.log.start(0)
         self.save(keep_previous=False)
 
@@ -279,7 +266,7 @@ class Trainer:
         for batch in loader:
             value, output = self.train_step(batch)
             self.step += 1
-            self._place = _state(loader)
+            self._place = place_of(loader)
             if self.schedule is not None and self.schedule_per == "step":
                 self.schedule.step()
             self._count(value, output, batch)
@@ -307,7 +294,7 @@ class Trainer:
         self.history.append(row)
         self.epoch += 1
         self._running = {}
-        self._place = _state(loader)
+        self._place = place_of(loader)
         self.progress.note(_line(row))
         self._call("epoch")
         if self.log is not None:
@@ -363,21 +350,6 @@ class Trainer:
             saved = f"the state is saved; resume to continue [path={str(self.file.path)!r}]"
         raise TrainingInterrupted(f"training was stopped after step {self.step} (epoch {self.epoch + 1}); {saved}")
 
-    @contextlib.contextmanager
-    def _undisturbed(self, loader: Any) -> Iterator[None]:
-        """Evaluation mode, and everything as it was afterwards; each evaluation reads the loader's first epoch."""
-        training, streams, place = self.model.training, rng.get_state(), _state(loader)
-        if isinstance(place, dict):
-            loader.load_state_dict({**place, "epoch": 0, "batch": 0})
-        self.model.eval()
-        try:
-            yield
-        finally:
-            self.model.train(training)
-            rng.set_state(streams)
-            if isinstance(place, dict):
-                loader.load_state_dict(place)
-
     # -- checkpoints --------------------------------------------------------------------------------------------
 
     def save(self, *, keep_previous: bool = True) -> None:
@@ -418,7 +390,7 @@ class Trainer:
             return False
         for note in notes:
             self.progress.note(f"resume: {note}")
-        self._check(state)
+        check_same_run(state, self._parts, self.config, str(self.file.path))
         changed = environment.differences(state["environment"], self._environment)
         for line in changed:
             self.progress.note(f"resume: not bit-exact, {line}")
@@ -436,29 +408,6 @@ class Trainer:
         self.progress.note(f"resume: after step {self.step} (epoch {self.epoch + 1})")
         self.log.write({"event": "resume", "step": self.step, "epoch": self.epoch, "differences": changed})
         return True
-
-    def _check(self, state: Any) -> None:
-        """Raise unless the checkpoint is one of this run."""
-        where = str(self.file.path) if self.file is not None else ""
-        missing = [name for name in _NEEDED if name not in state]
-        if missing:
-            raise checks.value_error("resume", f"the checkpoint lacks {', '.join(missing)}", path=where)
-        then, now = state["config"], self.config
-        changed = [
-            f"{k} was {then.get(k)!r}, is {now.get(k)!r}" for k in sorted({*then, *now}) if then.get(k) != now.get(k)
-        ]
-        if changed:
-            raise checks.value_error("resume", f"the checkpoint is of another run: {'; '.join(changed)}", path=where)
-        if set(state["parts"]) != set(self._parts):
-            raise checks.value_error(
-                "resume",
-                f"the checkpoint holds {sorted(state['parts'])}, this run has {sorted(self._parts)}",
-                path=where,
-            )
-
-
-def _state(loader: Any) -> Any:
-    return loader.state_dict() if hasattr(loader, "state_dict") else None
 
 
 def _line(row: Row) -> str:

@@ -87,7 +87,9 @@ def test_resume_from_the_one_before_when_the_newest_is_damaged(tmp_path, left_al
 
 def test_a_new_run_in_the_same_folder_does_not_mix_with_the_old_one(tmp_path, left_alone):
     _run_until(tmp_path, 20, workers=0, resume=False)
+    assert (tmp_path / "metrics.csv").exists()
     _run_until(tmp_path, 1, workers=0, resume=False)
+    assert not (tmp_path / "metrics.csv").exists()
     assert CheckpointFile(tmp_path / "checkpoint.npz").load()[0]["step"] == 0
     assert not (tmp_path / "checkpoint.previous.npz").exists()
     assert fingerprint(_run_until(tmp_path, 10**9, workers=0, resume=True)) == left_alone[0]
