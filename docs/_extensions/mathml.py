@@ -15,7 +15,10 @@ logger = logging.getLogger(__name__)
 
 
 # Signs as they are typed in docstrings, which should read well without being built
-SIGNS = {"←": r"\leftarrow ", "·": r"\cdot ", "×": r"\times ", "‖": r"\| ", "−": "-", "≤": r"\le ", "≥": r"\ge ", "∑": r"\sum "}
+SIGNS = {
+    "←": r"\leftarrow ", "·": r"\cdot ", "×": r"\times ", "‖": r"\| ",
+    "−": "-", "≤": r"\le ", "≥": r"\ge ", "∑": r"\sum ",
+}
 
 
 def spelled_out(formula: str) -> str:
