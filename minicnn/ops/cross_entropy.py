@@ -17,7 +17,7 @@ from minicnn.ops.reduce import sum as sum_over
 from minicnn.ops.softmax import log_softmax
 
 _LABELS = "labels are class numbers"
-_WEIGHTS = "class weights are read, not differentiated"
+_WEIGHTS = "weights are read only"
 
 
 def reduced(op: str, loss: Tensor, reduction: str) -> Tensor:
@@ -34,6 +34,13 @@ def check_reduction(op: str, reduction: str) -> None:
     """Raise unless the reduction is one that losses know."""
     if reduction not in ("none", "mean", "sum"):
         raise checks.value_error(op, f"reduction must be 'none', 'mean' or 'sum', got {reduction!r}")
+
+
+def read_only(op: str, **weights: Tensor | None) -> None:
+    """Raise for weights that require grad: losses read them, as in PyTorch."""
+    for name, weight in weights.items():
+        if weight is not None and weight.requires_grad:
+            raise RuntimeError(f"{op}: {name} is not differentiated ({_WEIGHTS}); pass .detach()")
 
 
 def bad_label(op: str, labels: Array, first: int, classes: int) -> ValueError:
@@ -127,6 +134,7 @@ class SoftmaxCrossEntropyGrad(Function):
 def _check(op: str, input: Tensor, target: Tensor, weight: Tensor | None, reduction: str) -> bool:
     """Shapes and dtypes; whether the target holds class labels."""
     check_reduction(op, reduction)
+    read_only(op, weight=weight)
     checks.floating(op, input=input)
     if not input.ndim:
         raise checks.value_error(op, "input must have a class axis: shape (C,), (N, C) or (N, C, d1, ...)", input=input)
@@ -220,8 +228,6 @@ def cross_entropy(
 
 def _per_class(weight: Tensor, input: Tensor) -> Tensor:
     """Class weights, shaped to multiply the input; a constant."""
-    if weight.requires_grad:
-        raise RuntimeError(f"weight is not differentiated ({_WEIGHTS}); pass .detach()")
     shape = [1] * input.ndim
     shape[min(1, input.ndim - 1)] = weight.shape[0]
     return weight.reshape(tuple(shape))  # type: ignore[no-any-return]

@@ -12,7 +12,7 @@ from minicnn.core.types import Array
 from minicnn.ops.activations import logsigmoid
 from minicnn.ops.arithmetic import maximum, where
 from minicnn.ops.cast import full_like
-from minicnn.ops.cross_entropy import cross_entropy, reduced
+from minicnn.ops.cross_entropy import cross_entropy, read_only, reduced
 from minicnn.ops.elementwise import exp, log
 from minicnn.ops.joining import cat
 from minicnn.ops.linear import matmul
@@ -219,6 +219,7 @@ def binary_cross_entropy(
     0.6931
     """
     same_shape("binary_cross_entropy", input=input, target=target)
+    read_only("binary_cross_entropy", weight=weight)
     loss = BinaryCrossEntropy()(input, target)
     return reduced("binary_cross_entropy", loss if weight is None else loss * weight, reduction)
 
@@ -232,7 +233,7 @@ def binary_cross_entropy_with_logits(
 ) -> Tensor:
     """Binary cross-entropy of sigmoid(input), stable for all logits.
 
-    ``(1 - t) z + (1 + (pos_weight - 1) t) log(1 + exp(-z))``.
+    ``pos_weight t log(1 + exp(-z)) + (1 - t) log(1 + exp(z))``.
 
     Parameters
     ----------
@@ -253,7 +254,7 @@ def binary_cross_entropy_with_logits(
 
     Gradient
     --------
-    gy * (sigmoid(z) - t) without weights; also to the target and the weights. Any order.
+    gy * (sigmoid(z) - t) without weights; also to the target. Weights are not differentiated. Any order.
 
     Examples
     --------
@@ -265,10 +266,11 @@ def binary_cross_entropy_with_logits(
     """
     op = "binary_cross_entropy_with_logits"
     same_shape(op, input=input, target=target)
-    positive = logsigmoid(input)
+    read_only(op, weight=weight, pos_weight=pos_weight)
+    positive = target * logsigmoid(input)
     if pos_weight is not None:
-        positive = positive * ((pos_weight - 1.0) * target + 1.0)
-    loss = (1.0 - target) * input - positive
+        positive = positive * pos_weight
+    loss = (target - 1.0) * logsigmoid(-input) - positive  # both logarithms: no cancellation in either tail
     return reduced(op, loss if weight is None else loss * weight, reduction)
 
 

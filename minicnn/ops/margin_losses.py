@@ -9,7 +9,7 @@ from minicnn.core.tensor import Tensor
 from minicnn.ops.activations import logsigmoid
 from minicnn.ops.arithmetic import maximum, minimum, where
 from minicnn.ops.cast import cast
-from minicnn.ops.cross_entropy import bad_label, reduced
+from minicnn.ops.cross_entropy import bad_label, read_only, reduced
 from minicnn.ops.elementwise import exp, sqrt
 from minicnn.ops.indexing import gather
 from minicnn.ops.losses import same_shape
@@ -189,6 +189,7 @@ def multi_margin_loss(
     0.125
     """
     op = "multi_margin_loss"
+    read_only(op, weight=weight)
     if p not in (1, 2):
         raise checks.value_error(op, f"p must be 1 or 2, got {p}")
     single = input.ndim == 1

@@ -31,7 +31,7 @@ def _apart(rng: Rng, shape: tuple[int, ...], *kinks: float) -> np.ndarray:
 
 def _logits(rng: Rng) -> tuple[np.ndarray, np.ndarray]:
     """Logits and labels without batch, with batch, or with places."""
-    n, c = int(rng.integers(1, 5)), int(rng.integers(1, 6))
+    n, c = int(rng.integers(1, 5)), int(rng.integers(2, 6))
     places = tuple(int(k) for k in rng.integers(1, 4, size=int(rng.integers(0, 3))))
     shape = (c,) if rng.random() < 0.15 else (n, c, *places)
     labels = rng.integers(0, c, size=() if len(shape) == 1 else (n, *places))
@@ -51,9 +51,8 @@ def _cross_entropy(rng: Rng) -> Sample:
 def _cross_entropy_weighted(rng: Rng) -> Sample:
     x, labels = _logits(rng)
     if labels.size > 1:
-        labels = np.where(rng.random(labels.shape) < 0.3, 0, labels)
-        labels.reshape(-1)[0] = x.shape[1] - 1
-        ignored = 0 if x.shape[1] > 1 else -100
+        labels.reshape(-1)[0] = x.shape[1] - 1  # one label that counts
+        ignored = 0
     else:
         ignored = -100
     options = {"weight": _class_weight(rng, x), "ignore_index": ignored, "reduction": _reduction(rng)}
@@ -126,12 +125,17 @@ def _binary_cross_entropy(rng: Rng) -> Sample:
     return Sample((x, t), {"reduction": _reduction(rng)})
 
 
-@case("binary_cross_entropy_with_logits", torch="torch.nn.functional.binary_cross_entropy_with_logits")
+@case(
+    "binary_cross_entropy_with_logits",
+    torch="torch.nn.functional.binary_cross_entropy_with_logits",
+    constants=("pos_weight", "weight"),
+)
 def _binary_cross_entropy_with_logits(rng: Rng) -> Sample:
     shape = _shape(rng)
     options: dict[str, Any] = {"reduction": _reduction(rng)}
     if rng.random() < 0.5:
         options["pos_weight"] = rng.uniform(0.5, 3.0, size=shape[-1])
+        options["weight"] = rng.uniform(0.5, 3.0, size=shape)
     return Sample((rng.normal(size=shape) * 3, rng.uniform(0, 1, size=shape)), options)
 
 
@@ -150,13 +154,17 @@ def _signs(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:
 
 @case("hinge_loss", kinks=True)
 def _hinge_loss(rng: Rng) -> Sample:
-    shape = _shape(rng)
-    return Sample((_apart(rng, shape, 1.0, -1.0), _signs(rng, shape)), {"reduction": _reduction(rng)})
+    target = _signs(rng, _shape(rng))
+    margin = _apart(rng, target.shape, 1.0)
+    margin.reshape(-1)[0] = -0.5  # one inside, or the gradient is zero
+    return Sample((margin * target, target), {"reduction": _reduction(rng)})
 
 
 @case("perceptron_loss", kinks=True)
 def _perceptron_loss(rng: Rng) -> Sample:
-    return Sample((_apart(rng, _shape(rng), 0.0),), {"reduction": _reduction(rng)})
+    margin = _apart(rng, _shape(rng), 0.0)
+    margin.reshape(-1)[0] = -0.5
+    return Sample((margin,), {"reduction": _reduction(rng)})
 
 
 @case("logistic_loss")
@@ -197,15 +205,18 @@ def _multi_margin_loss(rng: Rng) -> Sample:
 
 @case("hinge_embedding_loss", torch="torch.nn.functional.hinge_embedding_loss", kinks=True)
 def _hinge_embedding_loss(rng: Rng) -> Sample:
-    shape = _shape(rng)
-    return Sample((_apart(rng, shape, 1.0), _signs(rng, shape)), {"reduction": _reduction(rng)})
+    distance = _apart(rng, _shape(rng), 1.0)
+    distance.reshape(-1)[0] = 0.5
+    return Sample((distance, _signs(rng, distance.shape)), {"reduction": _reduction(rng)})
 
 
 @case("margin_ranking_loss", torch="torch.nn.functional.margin_ranking_loss", kinks=True)
 def _margin_ranking_loss(rng: Rng) -> Sample:
     second = rng.normal(size=_shape(rng))
-    first = second + _apart(rng, second.shape, 0.3, -0.3)
-    return Sample((first, second, _signs(rng, second.shape)), {"margin": 0.3, "reduction": _reduction(rng)})
+    target = _signs(rng, second.shape)
+    lead = _apart(rng, second.shape, 0.3)
+    lead.reshape(-1)[0] = -0.5
+    return Sample((second + lead * target, second, target), {"margin": 0.3, "reduction": _reduction(rng)})
 
 
 @case("pairwise_distance", torch="torch.nn.functional.pairwise_distance")
@@ -229,8 +240,9 @@ def _triplet_margin_loss(rng: Rng) -> Sample:
 
 @case("cosine_similarity", torch="torch.nn.functional.cosine_similarity")
 def _cosine_similarity(rng: Rng) -> Sample:
-    shape = (int(rng.integers(1, 4)), int(rng.integers(2, 5)), int(rng.integers(1, 4)))
-    return Sample((rng.normal(size=shape), rng.normal(size=shape)), {"dim": int(rng.integers(-1, 2))})
+    shape, dim = [int(n) for n in rng.integers(1, 4, size=3)], int(rng.integers(-1, 2))
+    shape[dim] = 3  # vectors of one entry have a constant cosine
+    return Sample((rng.normal(size=shape), rng.normal(size=shape)), {"dim": dim})
 
 
 @case("cosine_embedding_loss", torch="torch.nn.functional.cosine_embedding_loss", kinks=True)
