@@ -198,3 +198,15 @@ def test_clone_has_memory_of_its_own() -> None:
     y.zero_()
     assert x.tolist() == [1.0, 2.0]
     assert x.T.contiguous().numpy() is x.T.contiguous().numpy() or x.T.contiguous().data.flags.c_contiguous
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_where_on_big_arrays_equals_numpys(dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 500, 300)).astype(dtype)
+    a[0] = np.nan
+    mask = rng.random(a.shape) < 0.5
+    for x, y in ((a, b), (a, 2.0), (2.0, b), (a, b[:1]), (a.T, b.T)):
+        condition = mask.T if np.shape(x) == (300, 500) else mask
+        left, right = (mc.tensor(v) if isinstance(v, np.ndarray) else v for v in (x, y))
+        np.testing.assert_array_equal(ops.where(mc.tensor(condition), left, right).data, np.where(condition, x, y))

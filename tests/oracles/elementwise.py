@@ -48,4 +48,4 @@ def sub(a: np.ndarray, b: np.ndarray, alpha: float = 1) -> np.ndarray:
 
 def clamp(x: np.ndarray, min: np.ndarray | None = None, max: np.ndarray | None = None) -> np.ndarray:
     low, high = -math.inf if min is None else min, math.inf if max is None else max
-    return _each(lambda v, a, b: a if v < a else sorted((v, b))[0])(x, low, high)
+    return _each(lambda *three: sorted(three)[1])(x, low, high)  # the median: low <= high

@@ -64,7 +64,7 @@ def sigmoid_grad(gy: Array, y: Array) -> Array:
 
 
 def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)), without overflow and exact in both tails."""
+    """1 / (1 + exp(-x)), exact in both tails."""
     return _blocks(_sigmoid, x)
 
 
@@ -82,8 +82,10 @@ def softplus(x: Array, beta: float, threshold: float) -> Array:
 
 
 def _sigmoid(x: Array, out: Array) -> None:
-    e = np.exp(-np.abs(x))
-    np.divide(np.where(x < 0, e, x.dtype.type(1)), e + 1, out=out)
+    with np.errstate(over="ignore"):  # exp(-x) = inf gives the right limit, 0
+        np.exp(np.negative(x, out=out), out=out)
+    np.add(out, 1, out=out)
+    np.reciprocal(out, out=out)
 
 
 def _blocks(function: Callable[[Any, Any], None], x: Array) -> Array:

@@ -42,7 +42,7 @@ def _weak(a: Any) -> Any:
     return a.dtype if isinstance(a, np.ndarray | np.generic) else type(a)
 
 
-def _in_blocks(ufunc: Any, args: tuple[Any, ...], out: Raw | None) -> Raw:
+def _in_blocks(ufunc: np.ufunc, args: tuple[Any, ...], out: Raw | None) -> Raw:
     arrays = [a for a in args if isinstance(a, np.ndarray)]
     shape = np.broadcast_shapes(*[a.shape for a in arrays])
     if out is None:
@@ -104,17 +104,12 @@ isnan = _elementwise(np.isnan)
 isfinite = _elementwise(np.isfinite)
 
 
-def _choose(condition: Raw, x: Any, y: Any, out: Raw) -> None:
-    np.copyto(out, y)
-    np.copyto(out, x, where=condition)
-
-
 def where(condition: Any, x: Any, y: Any) -> Any:
-    """numpy.where on all cores."""
-    for a in (condition, x, y):
-        if isinstance(a, np.ndarray) and a.size >= PARALLEL:
-            shape = np.broadcast_shapes(np.shape(condition), np.shape(x), np.shape(y))
-            return _in_blocks(_choose, (condition, x, y), np.empty(shape, np.result_type(x, y)))
+    """numpy.where; big arrays on all cores."""
+    if isinstance(condition, np.ndarray) and condition.size >= PARALLEL:
+        from minicnn.backends.cpu import selection
+
+        return selection.where(condition, x, y)
     return np.where(condition, x, y)
 
 
