@@ -122,3 +122,12 @@ def test_wrong_options_are_named() -> None:
         ops.hardtanh(x, 1.0, 1.0)
     with pytest.raises(ValueError, match="softmax: dim 2 is out of range"):
         ops.softmax(x, 2)
+
+
+@pytest.mark.parametrize("op", ALL)
+def test_half_precision_stays_half_at_any_size(op: str) -> None:
+    for size in (3, 20_000):
+        x = mc.tensor(np.linspace(-4, 4, size).astype(np.float16), requires_grad=True)
+        y = getattr(ops, op)(x)
+        y.sum().backward()
+        assert y.dtype == x.grad.dtype == np.float16

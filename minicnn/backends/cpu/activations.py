@@ -12,6 +12,7 @@ import numpy as np
 from minicnn.backends.cpu import arrays, threads
 from minicnn.core.types import Array
 
+COMPILED = "fd"  # dtypes that numba computes with
 SMALL = 1 << 14  # elements below which a NumPy expression is faster than a parallel kernel
 
 
@@ -21,7 +22,7 @@ def _contiguous(x: Array, y: Array) -> tuple[Array, Array]:
 
 def relu_grad(gy: Array, y: Array) -> Array:
     """Gy where y > 0 (or NaN), else 0."""
-    if gy.size < SMALL:
+    if gy.size < SMALL or gy.dtype.char not in COMPILED:
         return np.where(y <= 0, gy.dtype.type(0), gy)
     from minicnn.backends.cpu.activation_kernels import relu_grad as run
 
@@ -32,7 +33,7 @@ def relu_grad(gy: Array, y: Array) -> Array:
 
 def leaky_relu_grad(gy: Array, x: Array, slope: float) -> Array:
     """Gy where x > 0 (or NaN), else slope * gy."""
-    if gy.size < SMALL:
+    if gy.size < SMALL or gy.dtype.char not in COMPILED:
         return np.where(x <= 0, gy * slope, gy)
     from minicnn.backends.cpu.activation_kernels import leaky_relu_grad as run
 
@@ -43,7 +44,7 @@ def leaky_relu_grad(gy: Array, x: Array, slope: float) -> Array:
 
 def tanh_grad(gy: Array, y: Array, p: float, q: float) -> Array:
     """Gy * (p - q * y * y): the gradient of tanh, and of its scaled form."""
-    if gy.size < SMALL:
+    if gy.size < SMALL or gy.dtype.char not in COMPILED:
         return gy * (p - y * y * q)
     from minicnn.backends.cpu.activation_kernels import tanh_grad as run
 
@@ -54,7 +55,7 @@ def tanh_grad(gy: Array, y: Array, p: float, q: float) -> Array:
 
 def sigmoid_grad(gy: Array, y: Array) -> Array:
     """Gy * (y - y * y)."""
-    if gy.size < SMALL:
+    if gy.size < SMALL or gy.dtype.char not in COMPILED:
         return gy * (y - y * y)
     from minicnn.backends.cpu.activation_kernels import sigmoid_grad as run
 

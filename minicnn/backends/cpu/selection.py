@@ -29,7 +29,13 @@ def where(condition: Array, x: Any, y: Any) -> Array:
     shape = np.broadcast_shapes(condition.shape, np.shape(x), np.shape(y))
     dtype = np.result_type(x, y)
     whole = [a for a in (x, y) if np.ndim(a)]
-    plain = condition.dtype == bool and condition.shape == shape and condition.flags.c_contiguous and bool(whole)
+    plain = (
+        dtype.char in "fd"
+        and condition.dtype == bool
+        and condition.shape == shape
+        and condition.flags.c_contiguous
+        and bool(whole)
+    )
     if not (plain and all(a.shape == shape and a.dtype == dtype and a.flags.c_contiguous for a in whole)):
         return np.where(condition, x, y)
     out = np.empty(shape, dtype)
