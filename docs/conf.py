@@ -58,7 +58,7 @@ def escape_shapes(app: Any, what: str, name: str, obj: Any, options: Any, lines:
         if "`" in line or line.lstrip().startswith((">>>", "...")):
             continue
         line = re.sub(r"(?<=[\s(,])\*(?=\w+[,)])", r"\\*", line)
-        lines[i] = re.sub(r"\|(\w+)\|", r"\\|\1\\|", line)
+        lines[i] = re.sub(r"\|([^|]+)\|", r"\\|\1\\|", line)
 
 
 def setup(app: Any) -> None:
