@@ -260,9 +260,11 @@ def strong_wolfe(
     Nocedal, Wright, *Numerical optimization*, 2006, Algorithms 3.5 and 3.6.
     """
     low, high, here = start, None, line(t)
+    # near the minimum the loss no longer resolves a step that its slope still does (Hager, Zhang, 2005)
+    noise = 4.0 * float(np.finfo(np.float64 if start.grad is None else start.grad.dtype).eps) * abs(start.value)
     for _ in range(max_eval - 1):
         # both comparisons are False for NaN, which then bounds the bracket
-        if here.value <= start.value + c1 * here.t * start.slope and here.value < low.value:
+        if here.value <= start.value + c1 * here.t * start.slope + noise and here.value < low.value + noise:
             if abs(here.slope) <= -c2 * start.slope:
                 return here
             if high is None and here.slope < 0:  # still falling: look further
@@ -274,7 +276,7 @@ def strong_wolfe(
         else:
             high = here
         if high is not None:
-            if abs(high.t - low.t) * -start.slope <= 1e-16 * abs(start.value):
+            if abs(high.t - low.t) * -start.slope <= 1e-3 * noise:
                 break  # the bracket is below the precision of the loss
             t = _inside(low, high)
         here = line(t)

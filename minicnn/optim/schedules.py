@@ -345,10 +345,11 @@ class ReduceLROnPlateau:
     def is_better(self, metric: float) -> bool:
         """Whether the metric improves on the best by more than the threshold."""
         sign = 1.0 if self.mode == "min" else -1.0
-        margin = self.threshold if self.threshold_mode == "abs" else self.threshold * self.best * sign
         if math.isinf(self.best):
             return sign * metric < sign * self.best
-        return sign * metric < sign * self.best - margin
+        if self.threshold_mode == "rel":
+            return sign * metric < sign * (self.best * (1.0 - sign * self.threshold))
+        return sign * metric < sign * (self.best - sign * self.threshold)
 
     def step(self, metrics: Any) -> None:
         """Take in this epoch's metric (a number or one-element Tensor)."""

@@ -33,9 +33,16 @@ def test_applied_lends_the_average_and_gives_the_weights_back_even_after_an_erro
     average = mc.optim.EMA([w], decay=1.0)
     with mc.no_grad():
         w.fill_(5.0)
-    with pytest.raises(KeyError), average.applied():
-        assert w.item() == 1.0
-        raise KeyError
+    seen = []
+
+    def evaluate():
+        with average.applied():
+            seen.append(w.item())
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        evaluate()
+    assert seen == [1.0]
     assert w.item() == 5.0
 
 

@@ -27,30 +27,22 @@ def rosenbrock(w):
 def problem(seed=0, n=10, condition=100.0):
     rng = np.random.default_rng(seed)
     q, _ = np.linalg.qr(rng.normal(size=(n, n)))
-    a = q @ np.diag(np.geomspace(1.0, condition, n)) @ q.T
+    a = q @ np.diag(np.linspace(1.0, condition, n)) @ q.T
     b = rng.normal(size=n)
     matrix, vector = mc.tensor((a + a.T) / 2), mc.tensor(b)
     return lambda w: (mc.ops.matmul(matrix, w) * w).sum() * 0.5 - (vector * w).sum(), np.linalg.solve(a, b)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_quadratic_of_condition_100_takes_at_most_forty_iterations(seed):
+@pytest.mark.parametrize("seed", range(5))
+def test_a_quadratic_of_condition_100_is_solved_within_forty_iterations(seed):
     loss, solution = problem(seed)
-    w = mc.tensor(np.zeros(10), requires_grad=True)
-    optimizer = mc.optim.LBFGS([w], max_iter=40, tolerance_change=0.0, history_size=10, line_search_fn="strong_wolfe")
-    minimise(optimizer, w, loss, 1)
-    assert optimizer.iterations <= 40
-    assert np.linalg.norm(w.grad.numpy()) <= 1e-6  # entries <= 1e-7 stop it
-    np.testing.assert_allclose(w.detach().numpy(), solution, atol=1e-6)
-
-
-def test_the_gradient_norm_of_a_quadratic_falls_below_1e_7_within_forty_iterations():
-    loss, _ = problem()
     w = mc.tensor(np.zeros(10), requires_grad=True)
     options = {"max_iter": 40, "tolerance_grad": 2e-8, "tolerance_change": 0.0, "history_size": 10}
     optimizer = mc.optim.LBFGS([w], **options, line_search_fn="strong_wolfe")
     minimise(optimizer, w, loss, 1)
-    assert np.linalg.norm(w.grad.numpy()) <= 1e-7 and optimizer.iterations <= 40
+    assert optimizer.iterations <= 40
+    assert np.linalg.norm(w.grad.numpy()) <= 1e-7
+    np.testing.assert_allclose(w.detach().numpy(), solution, atol=1e-7)
 
 
 def test_rosenbrocks_valley_takes_at_most_sixty_iterations():

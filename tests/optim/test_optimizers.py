@@ -142,7 +142,7 @@ def test_adadelta_hardly_notices_the_scale_of_the_loss():
     paths = []
     for scale in (1.0, 10.0):
         w = leaf([2.0, -3.0])
-        paths.append(descend(mc.optim.Adadelta([w], rho=0.95), w, 10, lambda w: (w * w).sum() * (0.5 * scale))[-1])
+        paths.append(descend(mc.optim.Adadelta([w], rho=0.95), w, 10, lambda w, k=scale: (w * w).sum() * (0.5 * k))[-1])
     moved = np.abs(paths[0] - np.array([2.0, -3.0]))
     assert np.all(np.abs(paths[1] - paths[0]) < 0.01 * moved)
 
@@ -171,7 +171,7 @@ def test_lars_moves_by_a_part_of_the_norm_whatever_the_scale_of_the_gradient():
     sizes = []
     for scale in (1.0, 1000.0):
         w = leaf([[3.0, 4.0]])
-        path = descend(mc.optim.LARS([w], lr=0.5), w, 1, lambda w: (w * w).sum() * scale)
+        path = descend(mc.optim.LARS([w], lr=0.5), w, 1, lambda w, k=scale: (w * w).sum() * k)
         sizes.append(np.linalg.norm(path[1] - path[0]))
     np.testing.assert_allclose(sizes, 0.5 * 0.001 * 5.0, rtol=1e-12)
 

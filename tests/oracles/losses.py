@@ -47,7 +47,9 @@ def huber(x, t, delta):
 
 
 def bce(x, t):
-    return -(t * max(math.log(x) if x > 0 else -math.inf, -100) + (1 - t) * max(math.log(1 - x) if x < 1 else -math.inf, -100))
+    yes = max(math.log(x), -100) if x > 0 else -100
+    no = max(math.log(1 - x), -100) if x < 1 else -100
+    return -(t * yes + (1 - t) * no)
 
 
 def bce_logits(z, t):
@@ -73,6 +75,5 @@ def squared_distance(x, codes):
 
 def lenet5_loss(distances, labels, j):
     """Equation 9 of LeCun et al. 1998, for each sample."""
-    return np.array([
-        row[y] + math.log(math.exp(-j) + sum(math.exp(-v) for v in row)) for row, y in zip(distances, labels, strict=True)
-    ])
+    pairs = zip(distances, labels, strict=True)
+    return np.array([row[y] + math.log(math.exp(-j) + sum(math.exp(-v) for v in row)) for row, y in pairs])
