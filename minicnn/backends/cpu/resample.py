@@ -108,6 +108,14 @@ def _blend(total, value, weight, start):  # type: ignore[no-untyped-def]
 
 
 @inline
+def _copies(first, index, weight, r):  # type: ignore[no-untyped-def]
+    """Whether output row ``r`` has one tap, the same as the row before: nearest neighbours repeat rows."""
+    t = first[r]
+    one = first[r + 1] - t == 1 and t - first[r - 1] == 1
+    return one and index[t] == index[t - 1] and weight[t] == weight[t - 1]
+
+
+@inline
 def _resize_rows(x, y, first, last, rfirst, rindex, rweight, cfirst, cindex, cweight, each):  # type: ignore[no-untyped-def]
     column = np.zeros(x.shape[1], x.dtype)
     for r in range(first, last):
@@ -115,6 +123,10 @@ def _resize_rows(x, y, first, last, rfirst, rindex, rweight, cfirst, cindex, cwe
         if rfirst[r] == rfirst[r + 1]:
             for o in range(out.size):
                 out[o] = 0
+            continue
+        if r > first and each == 1 and _copies(rfirst, rindex, rweight, r):
+            for o in range(out.size):
+                out[o] = y[r - 1, o]
             continue
         for t in range(rfirst[r], rfirst[r + 1]):
             _blend(column, x[rindex[t]], rweight[t], t == rfirst[r])
