@@ -297,5 +297,6 @@ def nll_loss(
         mass = mass * _per_class(weight, input).data.reshape(-1)[safe]
     loss = where(constant(counts, input), -picked * constant(xp.asarray(mass), input), 0.0)
     if reduction == "mean":
-        return loss.sum() / constant(xp.asarray(xp.sum(mass)), input)
+        mean: Tensor = loss.sum() / constant(xp.asarray(xp.sum(mass)), input)
+        return mean
     return reduced(op, loss, reduction)

@@ -305,7 +305,8 @@ def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: b
         empty = target == 0
         loss = where(empty, 0.0, target * log(where(empty, 1.0, target))) - target * input
     if reduction == "batchmean":
-        return loss.sum() / (input.shape[0] if input.ndim else 1)
+        mean: Tensor = loss.sum() / (input.shape[0] if input.ndim else 1)
+        return mean
     return reduced("kl_div", loss, reduction)
 
 

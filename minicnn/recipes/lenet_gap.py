@@ -17,7 +17,8 @@ MODES: tuple[Literal["replace", "concatenate"], ...] = ("replace", "concatenate"
 def _run(recipe: Recipe, options: Options) -> Report:
     start = time.perf_counter()
     settings: Settings = recipe.presets[options.preset]
-    metrics, facts, drawn, points = {}, {}, [], {}
+    metrics, facts, drawn = {}, {}, []
+    points: dict[str, tuple[int, float]] = {}
     for mode in MODES:
         folder = options.out / mode
         folder.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ def _shape(rng: Rng) -> tuple[int, ...]:
 
 def _apart(rng: Rng, shape: tuple[int, ...], *kinks: float) -> np.ndarray:
     """Normal numbers at least 0.03 away from every kink."""
-    x = rng.normal(size=shape) * 1.5
+    x = np.asarray(rng.normal(size=shape) * 1.5)
     for kink in kinks:
         near = np.abs(x - kink) < 0.03
         x = np.where(near, x + 0.1, x)
@@ -39,7 +39,7 @@ def _logits(rng: Rng) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _class_weight(rng: Rng, x: np.ndarray) -> np.ndarray:
-    return rng.uniform(0.2, 2.0, size=x.shape[min(1, x.ndim - 1)])
+    return np.asarray(rng.uniform(0.2, 2.0, size=x.shape[min(1, x.ndim - 1)]))
 
 
 @case("cross_entropy", torch="torch.nn.functional.cross_entropy", order=3)
