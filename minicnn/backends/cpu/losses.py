@@ -61,30 +61,32 @@ def _count(samples, positions):  # type: ignore[no-untyped-def]
     return samples * ((positions + _POSITIONS - 1) // _POSITIONS)
 
 
-@inline
-def _weights(weight, classes):  # type: ignore[no-untyped-def]
-    """Class weights in float64 (ones where there are none) and their sum."""
-    w = np.ones(classes)
-    if weight.size:
-        w[:] = weight
-    return w, w.sum()
+def _weights(weight: Array | None, classes: int) -> Array:
+    """Class weights in float64, ones where there are none."""
+    return np.ones(classes) if weight is None else np.ascontiguousarray(weight, dtype=np.float64)
 
 
 @inline
-def _softmax_row(x, p, top, norm):  # type: ignore[no-untyped-def]
-    """Probabilities over all of x; its maximum and sum of exponentials."""
-    best = x[0]
-    for c in range(1, x.size):
-        if x[c] > best or x[c] != x[c]:
-            best = x[c]
-    for c in range(x.size):
-        p[c] = _exp(x[c] - best)
-    total = 0.0
-    for c in range(x.size):
-        total += p[c]
-    for c in range(x.size):
-        p[c] /= total
-    top[0], norm[0] = best, total
+def _softmax_rows(z, p, top, norm):  # type: ignore[no-untyped-def]
+    """Probabilities of each row; maxima and sums of exponentials. One loop of exponentials over all rows."""
+    for n in range(z.shape[0]):
+        best = z[n, 0]
+        for c in range(1, z.shape[1]):
+            if z[n, c] > best or z[n, c] != z[n, c]:
+                best = z[n, c]
+        top[n] = best
+        for c in range(z.shape[1]):
+            p[n, c] = z[n, c] - best
+    flat = p.reshape(-1)
+    for i in range(flat.size):
+        flat[i] = _exp(flat[i])
+    for n in range(z.shape[0]):
+        total = 0.0
+        for c in range(z.shape[1]):
+            total += p[n, c]
+        norm[n] = total
+        for c in range(z.shape[1]):
+            p[n, c] /= total
 
 
 @inline
@@ -93,8 +95,8 @@ def _softmax_strip(z, p, top, norm, s0, s1):  # type: ignore[no-untyped-def]
 
     Rows are cut as z[c][s0:s1], which numba knows to be contiguous (z[:, s0:s1][c] would not be vectorised).
     """
-    top[:] = z[0][s0:s1]
-    norm[:] = 0.0
+    for i in range(top.size):  # (a slice assignment would compile NumPy's broadcasting and its error messages)
+        top[i], norm[i] = z[0, s0 + i], 0.0
     for c in range(1, z.shape[0]):
         x = z[c][s0:s1]
         for i in range(x.size):
@@ -129,34 +131,36 @@ def _forward_block(  # type: ignore[no-untyped-def]
     z, labels, w, p, losses, sums, block, ignore, smoothing, weight_sum
 ):
     """One block's losses and probabilities; its total loss, total weight and first bad row go to `sums`."""
-    n0, n1, s0, s1 = _cut(block, z.shape[0], z.shape[2])
-    top, norm = np.empty(s1 - s0, z.dtype), np.empty(s1 - s0, np.float64)
+    classes, positions = z.shape[1], z.shape[2]
+    n0, n1, s0, s1 = _cut(block, z.shape[0], positions)
+    count = (n1 - n0) * (s1 - s0)  # several samples, or several positions of one
+    top, norm = np.empty(count, z.dtype), np.empty(count, np.float64)
+    if positions == 1:
+        _softmax_rows(z[n0:n1].reshape(count, classes), p[n0:n1].reshape(count, classes), top, norm)
+    else:
+        _softmax_strip(z[n0], p[n0], top, norm, s0, s1)
     total, mass, bad = 0.0, 0.0, -1
-    for n in range(n0, n1):
-        if z.shape[2] == 1:
-            _softmax_row(z[n].reshape(-1), p[n].reshape(-1), top, norm)
-        else:
-            _softmax_strip(z[n], p[n], top, norm, s0, s1)
-        for i in range(top.size):
-            row = n * z.shape[2] + s0 + i
-            y = labels[row]
-            loss = 0.0
-            if y != ignore:
-                if 0 <= y < z.shape[1]:
-                    loss = _row_loss(z, w, n, y, s0 + i, top[i], norm[i], smoothing, weight_sum)
-                    mass += w[y]
-                elif bad < 0:
-                    bad = row
-            losses[row] = loss
-            total += loss
+    first = n0 * positions + s0
+    for i in range(count):
+        row = first + i
+        y = labels[row]
+        loss = 0.0
+        if y != ignore:
+            if 0 <= y < classes:
+                n, s = row // positions, row % positions
+                loss = _row_loss(z, w, n, y, s, top[i], norm[i], smoothing, weight_sum)
+                mass += w[y]
+            elif bad < 0:
+                bad = row
+        losses[row] = loss
+        total += loss
     sums[0], sums[1], sums[2] = total, mass, bad
 
 
 @kernel
-def _forward(z, labels, weight, p, losses, ignore, smoothing):  # type: ignore[no-untyped-def]
-    w, weight_sum = _weights(weight, z.shape[1])
+def _forward(z, labels, w, p, losses, ignore, smoothing, weight_sum):  # type: ignore[no-untyped-def]
     blocks = _count(z.shape[0], z.shape[2])
-    sums = np.zeros((blocks, 3))
+    sums = np.empty((blocks, 3))  # np.zeros would be a parallel loop of its own
     if blocks == 1:
         _forward_block(z, labels, w, p, losses, sums[0], 0, ignore, smoothing, weight_sum)
     else:
@@ -180,9 +184,10 @@ def softmax_cross_entropy(
     """
     z = np.ascontiguousarray(z)
     flat = np.ascontiguousarray(labels, dtype=np.int64).reshape(-1)
-    w = np.empty(0, z.dtype) if weight is None else np.ascontiguousarray(weight, dtype=z.dtype)
+    w = _weights(weight, z.shape[1])
     p, losses = np.empty_like(z), np.empty(labels.shape, z.dtype)
-    total, mass, mean, bad = _forward(z, flat, w, p, losses.reshape(-1), ignore_index, float(smoothing))
+    rows = losses.reshape(-1)
+    total, mass, mean, bad = _forward(z, flat, w, p, rows, ignore_index, float(smoothing), float(w.sum()))
     return losses, p, total, mass, mean, bad
 
 
@@ -192,32 +197,31 @@ def _gradient_block(  # type: ignore[no-untyped-def]
 ):
     classes, positions = p.shape[1], p.shape[2]
     n0, n1, s0, s1 = _cut(block, p.shape[0], positions)
-    width = s1 - s0
+    count, first = (n1 - n0) * (s1 - s0), n0 * positions + s0
     share = smoothing / classes
-    g, mass = np.empty(width), np.empty(width)
-    for n in range(n0, n1):
-        first = n * positions + s0
-        for i in range(width):
-            y = labels[first + i]
-            g[i] = 0.0 if y == ignore else scale * gy[first + i if gy.size > 1 else 0]
-            mass[i] = 0.0 if y == ignore else g[i] * ((1.0 - smoothing) * w[y] + share * weight_sum)
-        for c in range(classes):
-            source, target = p[n, c][s0:s1], gx[n, c][s0:s1]
-            for i in range(width):
-                target[i] = mass[i] * source[i]
-        if smoothing > 0:
+    g, mass = np.empty(count), np.empty(count)
+    for i in range(count):
+        y = labels[first + i]
+        g[i] = 0.0 if y == ignore else scale * gy[first + i if gy.size > 1 else 0]
+        mass[i] = 0.0 if y == ignore else g[i] * ((1.0 - smoothing) * w[y] + share * weight_sum)
+    if positions == 1:
+        for i in range(count):
+            source, target = p[n0 + i].reshape(-1), gx[n0 + i].reshape(-1)
             for c in range(classes):
-                for i in range(width):
-                    gx[n, c, s0 + i] -= g[i] * share * w[c]
-        for i in range(width):
-            y = labels[first + i]
-            if y != ignore:
-                gx[n, y, s0 + i] -= g[i] * (1.0 - smoothing) * w[y]
+                target[c] = mass[i] * source[c] - g[i] * share * w[c]
+    else:
+        for c in range(classes):
+            strip, out = p[n0][c][s0:s1], gx[n0][c][s0:s1]
+            for i in range(count):
+                out[i] = mass[i] * strip[i] - g[i] * share * w[c]
+    for i in range(count):
+        y = labels[first + i]
+        if y != ignore:
+            gx[(first + i) // positions, y, (first + i) % positions] -= g[i] * (1.0 - smoothing) * w[y]
 
 
 @kernel
-def _gradient(gy, p, labels, weight, gx, ignore, smoothing, scale):  # type: ignore[no-untyped-def]
-    w, weight_sum = _weights(weight, p.shape[1])
+def _gradient(gy, p, labels, w, gx, ignore, smoothing, scale, weight_sum):  # type: ignore[no-untyped-def]
     blocks = _count(p.shape[0], p.shape[2])
     if blocks == 1:
         _gradient_block(gy, p, labels, w, gx, 0, ignore, smoothing, scale, weight_sum)
@@ -238,10 +242,10 @@ def softmax_cross_entropy_grad(
     """The gradient scale gy (p sum_c q_c - q), (N, C, S); `gy` holds one number, or one for each row."""
     p = np.ascontiguousarray(p)
     flat = np.ascontiguousarray(labels, dtype=np.int64).reshape(-1)
-    w = np.empty(0, p.dtype) if weight is None else np.ascontiguousarray(weight, dtype=p.dtype)
+    w = _weights(weight, p.shape[1])
     gx = np.empty_like(p)
     g = np.ascontiguousarray(gy, dtype=p.dtype).reshape(-1)
-    _gradient(g, p, flat, w, gx, ignore_index, float(smoothing), float(scale))
+    _gradient(g, p, flat, w, gx, ignore_index, float(smoothing), float(scale), float(w.sum()))
     return gx
 
 
