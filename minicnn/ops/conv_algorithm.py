@@ -34,7 +34,7 @@ class conv_algorithm:  # noqa: N801 - used like a function: ``with mc.conv_algor
     Examples
     --------
     >>> import minicnn as mc
-    >>> x, w = mc.ops.ones_like(mc.tensor([[[[1.0] * 4] * 4]])), mc.tensor([[[[1.0] * 3] * 3]], requires_grad=True)
+    >>> x, w = mc.ones(1, 1, 4, 4), mc.ones(1, 1, 3, 3, requires_grad=True)
     >>> with mc.conv_algorithm("im2col", weight_grad="naive"):
     ...     y = mc.ops.conv2d(x, w)
     >>> y.node.algorithms.forward, y.node.algorithms.weight_grad

@@ -105,6 +105,15 @@ def test_non_contiguous_arrays_are_taken_and_left_alone(name):
         np.testing.assert_array_equal(a, b)
 
 
+def test_long_rows_are_left_to_the_algorithm_that_divides_them():
+    p = Problem(1, 1, 64, 64, 1, 10**6, 1, 10**6, 1, 3, 1, 1, 0, 1)
+    for which in PASSES:
+        assert room.choose(which, p) == "im2col"
+        assert room.ALGORITHMS["im2col"].workspace(which, p, 4) < 10**8
+        with pytest.raises(ValueError, match=f"'direct' cannot do the pass '{which}': one row"):
+            room.resolve("direct", which, p)
+
+
 def test_the_rules_choose_a_known_algorithm_for_every_pass():
     for seed in range(30):
         for which in PASSES:

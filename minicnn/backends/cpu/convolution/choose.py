@@ -19,6 +19,7 @@ from minicnn.backends.convolution import Problem
 LONG_SUM = 2048  # taps from which packed weights leave the cache, and BLAS's blocking wins
 SMALL_MAP = 100  # positions below which a flat row is mostly dropped positions
 MANY_CHANNELS = 16
+LONG_ROW = 1 << 18  # staged elements of one output row from which the direct algorithm leaves the cache
 
 
 @lru_cache(maxsize=1024)
@@ -27,6 +28,9 @@ def choose(which: str, p: Problem) -> str:
     strided = p.stride_h > 1 or p.stride_w > 1
     backward_taps = p.out_channels // p.groups * p.kernel_h * p.kernel_w
     taps = backward_taps if which == "input_grad" else p.taps
+    channels = (p.out_channels if which == "input_grad" else p.in_channels) // p.groups
+    if channels * p.kernel_h * p.dilation_h * max(p.in_w, p.out_w * p.stride_w) > LONG_ROW:
+        return "im2col"
     if taps > LONG_SUM or (p.out_h * p.out_w < SMALL_MAP and taps > LONG_SUM // 4):
         return "im2col"
     if which == "input_grad" and strided:

@@ -33,6 +33,7 @@ BAND = 1 << 16  # elements of staged input that a band of rows may take: 256 KiB
 POSITIONS = 1 << 12  # positions that a dot product covers before its sum goes to float64
 PARTS = 16  # parts of the batch whose weight gradients are summed apart, then joined in order
 PARTIALS = 1 << 20  # elements that these partial sums may take
+LARGEST = 1 << 22  # elements of staged input that one row may take: rows are not divided
 MARGIN = 64  # elements that a tile may read or write past the end
 ROWS, DOT_ROWS, COLUMNS, VECTORS = simd.ROWS, simd.DOT_ROWS, simd.COLUMNS, simd.VECTORS
 
@@ -75,8 +76,12 @@ def _sizes(p: Plan) -> Sizes:
 
 
 def cannot(which: str, p: Problem) -> str | None:
-    """Why this algorithm cannot do that pass; it can do all."""
-    return None
+    """Why this algorithm cannot do that pass: a band of one row must fit into ``LARGEST``."""
+    found = [part[2] for part in _input_plans(p)] if which == "input_grad" else [_forward_plan(p)[2]]
+    stage = max((sizes.stage for sizes in found), default=0)
+    return (
+        f"one row of a window needs {stage} numbers of scratch memory, more than {LARGEST}" if stage > LARGEST else None
+    )
 
 
 def workspace(which: str, p: Problem, item: int) -> int:
