@@ -19,7 +19,7 @@ net = nn.Sequential(
     nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
     nn.Flatten(), nn.Linear(32 * 2 * 2, 10),
 )  # fmt: skip
-print(nn.summary(net, (1, 1, 8, 8)))
+print(nn.summary(net, (1, 8, 8)))
 optimizer = optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
 schedule = optim.CosineAnnealingLR(optimizer, epochs)
 

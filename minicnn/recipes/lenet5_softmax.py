@@ -20,7 +20,7 @@ def accountings() -> list[tuple[str, int, int]]:
     }
     rows = []
     for name, net in nets.items():
-        counted = nn.summary(net, (1, 1, 32, 32))
+        counted = nn.summary(net, (1, 32, 32))
         rows.append((name, counted.parameters, counted.connections))
     return rows
 
