@@ -55,10 +55,13 @@ html_show_sourcelink = False
 def escape_shapes(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Shapes like ``(N, *sizes)`` and norms like ``|x|`` mean themselves, not emphasis or substitutions."""
     for i, line in enumerate(lines):
-        if "`" in line or line.lstrip().startswith((">>>", "...")):
+        if line.lstrip().startswith((">>>", "...")):
             continue
-        line = re.sub(r"(?<=[\s(,])\*(?=\w+[,)])", r"\\*", line)
-        lines[i] = re.sub(r"\|([^|]+)\|", r"\\|\1\\|", line)
+        parts = re.split(r"(`+[^`]+`+)", line)  # code and roles stay as they are
+        for j in range(0, len(parts), 2):
+            shown = re.sub(r"(?<=[\s(,])\*(?=\w+[,)])", r"\\*", parts[j])
+            parts[j] = re.sub(r"\|([^|]+)\|", r"\\|\1\\|", shown)
+        lines[i] = "".join(parts)
 
 
 def setup(app: Any) -> None:

@@ -25,6 +25,7 @@ def spelled_out(formula: str) -> str:
     """The formula in the commands that docutils knows: no manual sizes, signs by name, code as text."""
     formula = re.sub(r"\\[bB]igg?[lrm]?(?![a-zA-Z])", "", formula)
     formula = re.sub(r"\\([td]?frac)(\d)(\w)", r"\\\1{\2}{\3}", formula)
+    formula = re.sub(r"\\dots(?![a-zA-Z])", r"\\ldots", formula)
     formula = re.sub(r"\\texttt\{([^}]*)\}", lambda m: r"\text{" + m[1].replace(r"\_", "_") + "}", formula)
     return "".join(SIGNS.get(sign, sign) for sign in formula)
 
