@@ -14,8 +14,8 @@ from minicnn.core.modes import enable_grad, is_grad_enabled, no_grad
 from minicnn.core.recompute import checkpoint
 from minicnn.core.rng import manual_seed
 from minicnn.core.tensor import Tensor, tensor
+from minicnn.creation import arange, eye, full, linspace, ones, rand, randint, randn, randperm, zeros
 from minicnn.ops.conv_algorithm import conv_algorithm
-from minicnn.ops.creation import arange, eye, full, linspace, ones, rand, randint, randn, randperm, zeros
 
 if TYPE_CHECKING:
     from minicnn import bench, data, explain, metrics, models, nn, optim, testing, training, vision

@@ -7,11 +7,11 @@ from math import pi, sqrt
 
 from minicnn.core import checks
 from minicnn.core.function import Function
+from minicnn.core.promotion import real
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array
 from minicnn.ops.arithmetic import where
 from minicnn.ops.elementwise import erf, exp
-from minicnn.ops.promotion import real
 
 
 class Sigmoid(Function):

@@ -1,16 +1,16 @@
 """Arithmetic of two operands: broadcasting, promotion, Python numbers on either side.
 
-Operands meet in a common dtype (``ops/promotion.py``) and shape; each gradient is brought back to the shape and
+Operands meet in a common dtype (``core/promotion.py``) and shape; each gradient is brought back to the shape and
 dtype of its operand by ``fit``.
 """
 
 from typing import TypeAlias
 
 from minicnn.core.function import Function, constant
+from minicnn.core.promotion import match, real
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array
 from minicnn.ops.cast import fit, zeros_like
-from minicnn.ops.promotion import match, real
 
 Operand: TypeAlias = Tensor | float
 Pair: TypeAlias = tuple[Tensor | None, Tensor | None]

@@ -7,9 +7,9 @@ from math import pi
 from math import sqrt as _root
 
 from minicnn.core.function import Function
+from minicnn.core.promotion import real
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array
-from minicnn.ops.promotion import real
 
 
 class Exp(Function):

@@ -5,11 +5,11 @@ from typing import Any
 
 from minicnn.core import checks
 from minicnn.core.function import Function
+from minicnn.core.promotion import result_type
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array, Ints, Shape
 from minicnn.ops.cast import cast
 from minicnn.ops.indexing import getitem, index_select
-from minicnn.ops.promotion import result_type
 from minicnn.ops.shape import reshape, unsqueeze
 
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from minicnn.core import checks
 from minicnn.core.function import Function
+from minicnn.core.promotion import match
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array
 from minicnn.ops.arithmetic import mul
 from minicnn.ops.cast import fit
-from minicnn.ops.promotion import match
 from minicnn.ops.reduce import sum
 from minicnn.ops.shape import permute, reshape, transpose, unsqueeze
 

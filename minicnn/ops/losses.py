@@ -6,6 +6,7 @@ and so have the losses on margins.
 
 from minicnn.core import checks
 from minicnn.core.function import Function
+from minicnn.core.promotion import match
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array
 from minicnn.ops.activations import logsigmoid
@@ -15,7 +16,6 @@ from minicnn.ops.cross_entropy import cross_entropy, read_only, reduced
 from minicnn.ops.elementwise import exp, log
 from minicnn.ops.joining import cat
 from minicnn.ops.linear import matmul
-from minicnn.ops.promotion import match
 from minicnn.ops.rounding import abs, clamp
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from minicnn import ops
+from minicnn.core.promotion import FLOAT
 from minicnn.core.tensor import Tensor
-from minicnn.ops.promotion import FLOAT
 
 
 def _swapped(op: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -5,11 +5,11 @@ The gradients of relu and leaky relu are fused into Functions of their own, one 
 
 from minicnn.core import checks
 from minicnn.core.function import Function
+from minicnn.core.promotion import match, real
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array
 from minicnn.ops.arithmetic import where
 from minicnn.ops.cast import fit
-from minicnn.ops.promotion import match, real
 
 
 class Relu(Function):

@@ -2,11 +2,11 @@
 
 from minicnn.core import checks
 from minicnn.core.function import Function
+from minicnn.core.promotion import real
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array, Ints, Shape
 from minicnn.ops.arithmetic import where
 from minicnn.ops.elementwise import exp
-from minicnn.ops.promotion import real
 from minicnn.ops.reduce import sum
 from minicnn.ops.shape import reshape
 

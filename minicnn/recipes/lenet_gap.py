@@ -51,7 +51,7 @@ RECIPE = Recipe(
     title="LeNet with global average pooling",
     summary="2 742 parameters instead of 61 706, and what that costs",
     presets={
-        "tiny": Settings("digits", epochs=15, batch_size=16, lr=0.05, weight_decay=1e-4),
+        "tiny": Settings("digits", epochs=30, batch_size=16, lr=0.1, weight_decay=1e-4),
         "paper": Settings("mnist", epochs=20, batch_size=32, lr=0.05, weight_decay=1e-4, checkpoint_every=1000),
     },
     runner=_run,

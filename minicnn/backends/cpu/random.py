@@ -81,7 +81,7 @@ def _masked_scale(x, keep, y, scale):  # type: ignore[no-untyped-def]
 
 
 def masked_scale(x: Array, keep: Array, scale: float) -> Array:
-    """x times scale where kept, x times 0 elsewhere (so that NaN propagates); `keep` has x's shape."""
+    """X times scale where kept, x times 0 elsewhere (so that NaN propagates); `keep` has x's shape."""
     x = np.ascontiguousarray(x)
     y = np.empty_like(x)
     _masked_scale(x.reshape(-1), keep.reshape(-1), y.reshape(-1), float(scale))

@@ -139,9 +139,7 @@ def _adagrad(w, g, s, lr, decay, eps, sign):  # type: ignore[no-untyped-def]
             _adagrad_range(w[cut], g[cut], s[cut], lr, decay, eps, sign)
 
 
-def adagrad(
-    w: Array, g: Array, squares: Array, lr: float, weight_decay: float, eps: float, maximize: bool
-) -> None:
+def adagrad(w: Array, g: Array, squares: Array, lr: float, weight_decay: float, eps: float, maximize: bool) -> None:
     """Rate divided by the root of the sum of squared gradients."""
     _apply(_adagrad, w, g, (squares,), float(lr), float(weight_decay), float(eps), -1.0 if maximize else 1.0)
 
@@ -220,14 +218,25 @@ def _rmsprop(  # type: ignore[no-untyped-def]
     decay, momentum, sign = real(decay), real(momentum), real(sign)
     n = w.size
     if n <= _SERIAL:
-        _rmsprop_range(
-            w, g, s, mean, b, lr, alpha, rest, inner, outer, decay, momentum, sign, centered
-        )
+        _rmsprop_range(w, g, s, mean, b, lr, alpha, rest, inner, outer, decay, momentum, sign, centered)
     else:
         for k in prange((n + _BLOCK - 1) // _BLOCK):
             cut = slice(k * _BLOCK, min(n, (k + 1) * _BLOCK))
             _rmsprop_range(
-                w[cut], g[cut], s[cut], mean[cut], b[cut], lr, alpha, rest, inner, outer, decay, momentum, sign, centered
+                w[cut],
+                g[cut],
+                s[cut],
+                mean[cut],
+                b[cut],
+                lr,
+                alpha,
+                rest,
+                inner,
+                outer,
+                decay,
+                momentum,
+                sign,
+                centered,
             )
 
 
