@@ -15,16 +15,16 @@ from minicnn.core.recompute import checkpoint
 from minicnn.core.rng import manual_seed
 from minicnn.core.tensor import Tensor, tensor
 from minicnn.creation import arange, eye, full, linspace, ones, rand, randint, randn, randperm, zeros
-from minicnn.ops.conv_algorithm import conv_algorithm
 
 if TYPE_CHECKING:
     from minicnn import bench, data, explain, metrics, models, nn, optim, testing, training, vision
     from minicnn.explain.anomaly import detect_anomaly
+    from minicnn.ops.conv_algorithm import conv_algorithm
 
 __version__ = "0.1.0"
 
 _ROOMS = ("bench", "data", "explain", "metrics", "models", "nn", "optim", "testing", "training", "vision")
-_LATER = {"detect_anomaly": "minicnn.explain.anomaly"}
+_LATER = {"conv_algorithm": "minicnn.ops.conv_algorithm", "detect_anomaly": "minicnn.explain.anomaly"}
 
 float16, float32, float64 = np.dtype("float16"), np.dtype("float32"), np.dtype("float64")
 int32, int64, uint8, bool_ = np.dtype("int32"), np.dtype("int64"), np.dtype("uint8"), np.dtype("bool")

@@ -1,4 +1,10 @@
-"""Differentiable functions under PyTorch's names: one import block per file, and every name again in ``__all__``."""
+"""Differentiable functions under PyTorch's names: one import block per file, and every name again in ``__all__``.
+
+What Tensor's operators need is imported here; what layers are made of stands in ``ops/layers.py`` and loads when one
+of its names is first asked for, so that importing the library stays cheap.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from minicnn.ops.activations import gelu, logsigmoid, scaled_tanh, sigmoid, silu, softplus, tanh
 from minicnn.ops.arithmetic import (
@@ -15,15 +21,6 @@ from minicnn.ops.arithmetic import (
     sub,
     where,
 )
-from minicnn.ops.average_pooling import (
-    adaptive_avg_pool2d,
-    avg_pool1d,
-    avg_pool2d,
-    global_avg_pool2d,
-    lp_pool2d,
-    sum_pool2d,
-)
-from minicnn.ops.boxes import batched_nms, box_area, box_iou, clip_boxes_to_image, nms
 from minicnn.ops.cast import cast, clone, contiguous, full_like, ones_like, zeros_like
 from minicnn.ops.comparisons import (
     allclose,
@@ -48,14 +45,6 @@ from minicnn.ops.comparisons import (
     ne,
 )
 from minicnn.ops.conv_algorithm import conv_algorithm
-from minicnn.ops.convolution import (
-    conv1d,
-    conv2d,
-    conv2d_weight_grad,
-    conv_transpose1d,
-    conv_transpose2d,
-    masked_conv2d,
-)
 from minicnn.ops.cross_entropy import (
     cross_entropy,
     nll_loss,
@@ -94,51 +83,9 @@ from minicnn.ops.indexing import (
 )
 from minicnn.ops.joining import cat, chunk, concat, concatenate, pad, split, stack, unbind
 from minicnn.ops.linear import bilinear, bmm, dot, einsum, linear, matmul, mm, outer
-from minicnn.ops.local_normalization import local_contrast_norm, local_response_norm, normalize
-from minicnn.ops.losses import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
-    discriminative_rbf_loss,
-    huber_loss,
-    kl_div,
-    l1_loss,
-    mse_loss,
-    smooth_l1_loss,
-    squared_distance,
-)
-from minicnn.ops.margin_losses import (
-    cosine_embedding_loss,
-    cosine_similarity,
-    exponential_loss,
-    hinge_embedding_loss,
-    hinge_loss,
-    logistic_loss,
-    margin_ranking_loss,
-    multi_margin_loss,
-    pairwise_distance,
-    perceptron_loss,
-    quadratic_loss,
-    soft_margin_loss,
-    triplet_margin_loss,
-    zero_one_loss,
-)
-from minicnn.ops.normalization import batch_norm, group_norm, instance_norm, layer_norm
 from minicnn.ops.ordering import argmax, argmin, argsort, max, min, sort, topk
-from minicnn.ops.pooling import (
-    adaptive_max_pool2d,
-    channel_max_pool,
-    max_pool1d,
-    max_pool2d,
-    max_unpool2d,
-    maxout,
-)
 from minicnn.ops.rectifiers import elu, hardtanh, leaky_relu, prelu, relu, relu6, selu
 from minicnn.ops.reduce import all, amax, amin, any, cumsum, mean, norm, prod, std, sum, var
-from minicnn.ops.resample import (
-    interpolate,
-    upsample_nearest,
-)
-from minicnn.ops.roi import roi_align, roi_pool
 from minicnn.ops.rounding import abs, ceil, clamp, floor, round, sign, trunc
 from minicnn.ops.shape import (
     broadcast_to,
@@ -167,6 +114,20 @@ from minicnn.ops.unfold import fold, locally_connected2d, unfold
 from minicnn.ops.operators import bind  # last: it binds the names above to Tensor
 
 bind()
+
+if TYPE_CHECKING:
+    from minicnn.ops.layers import *  # noqa: F403 - its ``__all__`` names them
+
+
+def __getattr__(name: str) -> Any:
+    """Load the second half of the room when one of its names is first asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module 'minicnn.ops' has no attribute {name!r}")
+    from minicnn.ops import layers
+
+    globals().update({n: getattr(layers, n) for n in layers.__all__})
+    return globals()[name]
+
 
 __all__ = [
     "abs",

@@ -19,7 +19,7 @@ def run_once(case: Case, dtype: str, seed: int = 0) -> None:
     for i, leaf in enumerate(arguments.leaves):
         if isinstance(leaf, np.ndarray):
             array = leaf.astype(dtype) if leaf.dtype.kind == "f" else leaf
-            leaves.append(Tensor(np.ascontiguousarray(array), requires_grad=i in wanted))
+            leaves.append(Tensor(np.array(array, order="C"), requires_grad=i in wanted))
         else:
             leaves.append(leaf)
     args, kwargs = arguments.build(leaves)
