@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from typing import Any
 
@@ -20,17 +21,18 @@ def add_to(subparsers: Any) -> None:
 def command(options: argparse.Namespace) -> int:
     """Run all cases with a progress bar."""
     from rich.console import Console
-    from rich.progress import track
+    from rich.progress import Progress
 
-    from minicnn.testing.cases.case import all_cases
-    from minicnn.testing.warmup import run_once
+    import minicnn
+    from minicnn.testing.warmup import warm_up
 
     start = time.perf_counter()
-    cases = all_cases()
     console = Console(stderr=True)
-    console.print(f"compiling the kernels of {len(cases)} cases (once; kept in a cache)")
-    for case in track(cases, description="warming up", console=console):
-        for dtype in ("float32", "float64"):
-            run_once(case, dtype)
+    os.environ["MINICNN_QUIET"] = "1"  # the bar says it
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task("compiling kernels (once; kept in a cache)", total=None)
+        for stem, done, total in warm_up(minicnn.get_num_threads()):
+            progress.update(bar, completed=done, total=total)
+            progress.console.print(f"{stem}: ready ({done} of {total}, {time.perf_counter() - start:.0f} s)")
     console.print(f"all kernels are ready after {time.perf_counter() - start:.0f} s")
     return 0

@@ -1,13 +1,74 @@
-"""Running a case for its side effect: that its kernels are compiled."""
+"""Compiling every kernel before it is needed, by running every case once in float32 and float64."""
 
 from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
 
 import numpy as np
 
 from minicnn.core.backprop import grad
 from minicnn.core.tensor import Tensor
 from minicnn.testing.arguments import Arguments
-from minicnn.testing.cases.case import Case
+from minicnn.testing.cases.case import Case, all_cases
+
+
+def warm_up(processes: int) -> Iterator[tuple[str, int, int]]:
+    """Run all cases, a process for each module of cases, since its ops share kernels.
+
+    Parameters
+    ----------
+    processes : int
+        How many run at a time; 1 works in this process.
+
+    Yields
+    ------
+    (stem, done, total)
+        The module that has just finished, and how many have.
+    """
+    stems = sorted({stem_of(case) for case in all_cases()})
+    if processes == 1:
+        for done, stem in enumerate(stems, start=1):
+            run_stem(stem)
+            yield stem, done, len(stems)
+    else:
+        context = multiprocessing.get_context("spawn")  # a child by fork could not enter parallel kernels
+        with ProcessPoolExecutor(processes, context) as pool:
+            tasks = {pool.submit(run_stem, stem): stem for stem in stems}
+            for done, task in enumerate(as_completed(tasks), start=1):
+                task.result()
+                yield tasks[task], done, len(stems)
+    _mark().touch()
+
+
+def is_warm() -> bool:
+    """Whether a warm-up has finished since the kernels last changed."""
+    return _mark().exists()
+
+
+def _mark() -> Path:
+    import numba
+
+    from minicnn.backends.cpu import jit  # noqa: F401 - names the cache folder
+
+    folder = Path(numba.config.CACHE_DIR)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / "warm"
+
+
+def stem_of(case: Case) -> str:
+    """The module of cases that this one stands in: ``pooling``."""
+    return case.sampler.__module__.rsplit(".", 1)[-1]
+
+
+def run_stem(stem: str) -> None:
+    """Run the cases of one module."""
+    for case in all_cases():
+        if stem_of(case) == stem:
+            for dtype in ("float32", "float64"):
+                run_once(case, dtype)
 
 
 def run_once(case: Case, dtype: str, seed: int = 0) -> None:

@@ -64,3 +64,10 @@ def test_warming_up_runs_forward_and_both_derivatives(dtype: str) -> None:
 
     run_once(Case("mul", draw, call=f), dtype)
     assert seen == [np.dtype(dtype)]
+
+
+def test_warming_up_keeps_arguments_without_axes() -> None:
+    shapes = []
+    sampler = lambda rng: Sample((rng.standard_normal(3), np.array(2)))  # noqa: E731
+    run_once(Case("mul", sampler, call=lambda x, n: shapes.append(n.shape)), "float32")
+    assert shapes == [()]
