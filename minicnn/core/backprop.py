@@ -25,6 +25,16 @@ class Accumulate(Function):
         return gy, gy
 
 
+class Copy(Function):
+    """The same gradient in memory of its own."""
+
+    def forward(self, g: Any) -> Any:
+        return g.copy()
+
+    def backward(self, gy: Tensor) -> Tensor:
+        return gy
+
+
 class OrderLimit(Function):
     """Stands where a gradient of finite order ends, and says so when it is differentiated."""
 
@@ -119,42 +129,36 @@ def _seed(output: Tensor, gradient: Tensor | None) -> Tensor:
     return gradient
 
 
-class _Gradients:
-    """Partial sums by place; a place is a leaf, or (node, output index)."""
+class _Sums:
+    """Gradients on their way, added up by place: a leaf, or an output of a node."""
 
     def __init__(self, create_graph: bool) -> None:
         self.create_graph = create_graph
-        self.leaves: dict[int, tuple[Tensor, Tensor]] = {}
-        self.nodes: dict[Function, list[Tensor | None]] = {}
+        self.entries: dict[Any, list[Any]] = {}  # place -> [gradient, whether its array was made here]
+        self.leaves: dict[int, Tensor] = {}
         self.queue: list[tuple[int, Function]] = []
-        self._ours: set[int] = set()  # ids of live sums made here, which may be added to in place
+        self.queued: set[Function] = set()
 
     def add(self, edge: Any, gradient: Tensor) -> None:
-        if isinstance(edge, Tensor):
-            known = self.leaves.get(id(edge))
-            self.leaves[id(edge)] = (edge, gradient if known is None else self._sum(known[1], gradient))
-            return
-        node, index = edge
-        slots = self.nodes.get(node)
-        if slots is None:
-            slots = self.nodes[node] = [None] * len(node.out_shapes)
-            heapq.heappush(self.queue, (-node.sequence, node))
-        earlier = slots[index]
-        slots[index] = gradient if earlier is None else self._sum(earlier, gradient)
-
-    def _sum(self, a: Tensor, b: Tensor) -> Tensor:
-        if id(a) in self._ours and not self.create_graph and a.data.ndim:  # 0-d sums are immutable NumPy scalars
-            a.device.xp.add(a.data, b.data, out=a.data)
-            return a
-        out: Tensor = Accumulate()(a, b)
-        self._ours.add(id(out))
-        return out
+        """Send a gradient along an edge; only an array made here is added to in place."""
+        place = _place(edge)
+        entry = self.entries.get(place)
+        if entry is None:
+            self.entries[place] = [gradient, False]
+            if isinstance(edge, Tensor):
+                self.leaves[place] = edge
+            elif edge[0] not in self.queued:
+                self.queued.add(edge[0])
+                heapq.heappush(self.queue, (-edge[0].sequence, edge[0]))
+        elif entry[1] and not self.create_graph:
+            gradient.device.xp.add(entry[0].data, gradient.data, out=entry[0].data)
+        else:
+            entry[:] = Accumulate()(entry[0], gradient), True
 
     def pop(self) -> tuple[Function, list[Tensor | None]]:
+        """The newest node and the complete gradients of its outputs."""
         _, node = heapq.heappop(self.queue)
-        gys = self.nodes.pop(node)
-        self._ours.difference_update(id(g) for g in gys)
-        return node, gys
+        return node, [self.entries.pop((node, i), [None])[0] for i in range(len(node.out_shapes))]
 
 
 def _run(
@@ -166,13 +170,13 @@ def _run(
 ) -> "list[Tensor | None]":
     retain = create_graph if retain_graph is None else retain_graph
     useful = None if targets is None else _leading_to(targets, roots)
-    wanted = {} if targets is None else {_place(t): None for t in targets}
+    wanted = {} if targets is None else {_place(_edge(t)): None for t in targets}
     found: dict[Any, Tensor | None] = dict(wanted)
     with enable_grad() if create_graph else no_grad():
-        sums = _Gradients(create_graph)
+        sums = _Sums(create_graph)
         for root, cotangent in zip(roots, cotangents, strict=True):
             seed = _seed(root, cotangent)
-            sums.add(root if root.node is None else (root.node, root.index), seed)
+            sums.add(_edge(root), seed)
         while sums.queue:
             node, gys = sums.pop()
             for index, hooks in node.hooks.items():
@@ -185,23 +189,21 @@ def _run(
                 _step(node, gys, sums, useful, wanted, create_graph)
                 if not retain:
                     node.release()
-        leaves = sums.leaves
-        sums.leaves = {}
-        for key in list(leaves):
-            leaf, gradient = leaves.pop(key)
+        for place, leaf in sums.leaves.items():
+            gradient, ours = sums.entries.pop(place)
             if leaf.hooks:
-                gradient = _hooked(leaf.hooks, gradient)
+                gradient, ours = _hooked(leaf.hooks, gradient), False
             if targets is None:
-                _deliver(leaf, gradient, create_graph)
-            elif key in wanted:
-                found[key] = gradient
-    return [] if targets is None else [found[_place(t)] for t in targets]
+                _deliver(leaf, gradient, ours, create_graph)
+            elif place in wanted:
+                found[place] = gradient
+    return [] if targets is None else [found[_place(_edge(t))] for t in targets]
 
 
 def _step(
     node: Function,
     gys: "list[Tensor | None]",
-    sums: _Gradients,
+    sums: _Sums,
     useful: "set[Function] | None",
     wanted: dict[Any, None],
     create_graph: bool,
@@ -261,19 +263,22 @@ def _hooked(hooks: list[Any], gradient: Any) -> Tensor:
     return gradient  # type: ignore[no-any-return]
 
 
-def _place(t: Tensor) -> Any:
-    return id(t) if t.node is None else (t.node, t.index)
+def _edge(t: Tensor) -> Any:
+    return t if t.node is None else (t.node, t.index)
+
+
+def _place(edge: Any) -> Any:
+    """A key for what an edge leads to."""
+    return id(edge) if isinstance(edge, Tensor) else edge
 
 
 def _useful(edge: Any, useful: "set[Function]", wanted: dict[Any, None]) -> bool:
-    if isinstance(edge, Tensor):
-        return id(edge) in wanted
-    return edge[0] in useful or edge in wanted
+    return _place(edge) in wanted or (not isinstance(edge, Tensor) and edge[0] in useful)
 
 
 def _leading_to(targets: list[Tensor], roots: list[Tensor]) -> "set[Function]":
     """Nodes between the roots and the targets: those whose backward must run."""
-    wanted = {_place(t): None for t in targets}
+    wanted = {_place(_edge(t)): None for t in targets}
     nodes: dict[int, Function] = {}
     stack = [r.node for r in roots if r.node is not None]
     while stack:
@@ -288,17 +293,21 @@ def _leading_to(targets: list[Tensor], roots: list[Tensor]) -> "set[Function]":
     return useful
 
 
-def _deliver(leaf: Tensor, gradient: Tensor, create_graph: bool) -> None:
-    """Write a leaf's ``.grad``; take the array over only where nobody else can hold it, else copy."""
+def _deliver(leaf: Tensor, gradient: Tensor, ours: bool, create_graph: bool) -> None:
+    """Write a leaf's ``.grad``; it takes over an array that nobody else can hold, and copies any other."""
     if leaf.grad is not None:
         leaf.grad = Accumulate()(leaf.grad, gradient)
-    elif create_graph:
-        leaf.grad = gradient
+    elif ours or _held_by_nobody_else(gradient):
+        leaf.grad = gradient if create_graph else Tensor(gradient.data, gradient.device)
     else:
-        data = gradient.data
-        # ours alone: no view, and referenced by this frame, the gradient Tensor and getrefcount's argument only,
-        # while the Tensor itself is referenced by this frame, _run's and getrefcount's argument
-        alone = data.base is None and sys.getrefcount(data) <= 3 and sys.getrefcount(gradient) <= 3
-        leaf.grad = Tensor(data if alone else data.copy(), gradient.device)
+        leaf.grad = Copy()(gradient)
     if events.LISTENERS:
         events.emit("leaf", leaf, gradient)
+
+
+def _held_by_nobody_else(gradient: Tensor) -> bool:
+    """Whether only the frames of this file refer to the gradient and its array; unknown means no."""
+    if sys.version_info >= (3, 14) or gradient.data.base is not None:  # 3.14 no longer counts references of frames
+        return False
+    # the array: the Tensor and getrefcount's argument; the Tensor: _run, _deliver, this frame, getrefcount's argument
+    return sys.getrefcount(gradient.data) <= 2 and sys.getrefcount(gradient) <= 4

@@ -4,6 +4,7 @@
 op, argument, expected, got.
 """
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -41,9 +42,16 @@ def pair(op: str, name: str, value: Pair, *, least: int = 0) -> tuple[int, int]:
     return int(items[0]), int(items[1])
 
 
+def _int(op: str, name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise type_error(op, f"{name} must be an int, got {value!r}") from None
+
+
 def dim(op: str, value: int, ndim: int) -> int:
     """``value`` as a non-negative axis of an ``ndim``-dimensional tensor (0-d counts as 1-d, as in PyTorch)."""
-    n = max(ndim, 1)
+    value, n = _int(op, "dim", value), max(ndim, 1)
     if not -n <= value < n:
         raise value_error(op, f"dim {value} is out of range for a {ndim}-d input, expected {-n}..{n - 1}")
     return value % n
@@ -53,7 +61,7 @@ def dims(op: str, value: "int | tuple[int, ...] | list[int] | None", ndim: int) 
     """``value`` as a tuple of distinct non-negative axes; ``None`` means all of them."""
     if value is None:
         return tuple(range(ndim))
-    axes = tuple(dim(op, v, ndim) for v in ((value,) if isinstance(value, int) else value))
+    axes = tuple(dim(op, v, ndim) for v in (value if isinstance(value, tuple | list) else (value,)))
     if len(set(axes)) != len(axes):
         raise value_error(op, f"dim {value} names an axis twice")
     return axes if ndim else ()

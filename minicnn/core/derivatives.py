@@ -7,7 +7,7 @@ in ``u``, so its gradient with respect to ``u``, along ``v``, is ``J v``.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from minicnn.core.backprop import grad
+from minicnn.core import backprop
 from minicnn.core.modes import enable_grad
 from minicnn.core.tensor import Tensor
 
@@ -16,6 +16,14 @@ Inputs = Tensor | Sequence[Tensor]
 
 def _leaves(inputs: Inputs) -> list[Tensor]:
     return [t.detach().requires_grad_() for t in ([inputs] if isinstance(inputs, Tensor) else inputs)]
+
+
+def _grad(outputs: Any, inputs: Any, cotangents: Any = None, create_graph: bool = False, retain: bool = False) -> Any:
+    """Gradients, ``None`` where nothing depends on the input."""
+    roots = [outputs] if isinstance(outputs, Tensor) else outputs
+    if not all(r.requires_grad for r in roots):
+        return (None,) * (1 if isinstance(inputs, Tensor) else len(inputs))
+    return backprop.grad(outputs, inputs, cotangents, retain or create_graph, create_graph, allow_unused=True)
 
 
 def _like(value: Any, inputs: Inputs) -> Any:
@@ -33,7 +41,7 @@ def vjp(f: Callable[..., Tensor], inputs: Inputs, v: Tensor | None = None) -> tu
     with enable_grad():
         leaves = _leaves(inputs)
         output = f(*leaves)
-        gradients = grad(output, leaves, v, allow_unused=True)
+        gradients = _grad(output, leaves, v)
     return output.detach(), _like(_filled(gradients, leaves), inputs)
 
 
@@ -51,10 +59,10 @@ def jvp(f: Callable[..., Tensor], inputs: Inputs, v: Inputs) -> tuple[Tensor, Te
         leaves = _leaves(inputs)
         output = f(*leaves)
         u = Tensor(output.device.xp.zeros_like(output.data), output.device, requires_grad=True)
-        rows = grad(output, leaves, u, create_graph=True, allow_unused=True)
+        rows = _grad(output, leaves, u, create_graph=True)
         directions = [v] if isinstance(v, Tensor) else list(v)
         used = [(r, d) for r, d in zip(rows, directions, strict=True) if r is not None and r.requires_grad]
-        products = grad([r for r, _ in used], u, [d for _, d in used], allow_unused=True) if used else [None]
+        products = _grad([r for r, _ in used], u, [d for _, d in used]) if used else [None]
     return output.detach(), _filled(products, [u])[0]
 
 
@@ -63,14 +71,10 @@ def hvp(f: Callable[..., Tensor], inputs: Inputs, v: Inputs) -> tuple[Tensor, An
     with enable_grad():
         leaves = _leaves(inputs)
         output = f(*leaves)
-        gradients = grad(output, leaves, create_graph=True, allow_unused=True)
+        gradients = _grad(output, leaves, create_graph=True)
         directions = [v] if isinstance(v, Tensor) else list(v)
         used = [(g, d) for g, d in zip(gradients, directions, strict=True) if g is not None and g.requires_grad]
-        products = (
-            grad([g for g, _ in used], leaves, [d for _, d in used], allow_unused=True)
-            if used
-            else [None] * len(leaves)
-        )
+        products = _grad([g for g, _ in used], leaves, [d for _, d in used]) if used else [None] * len(leaves)
     return output.detach(), _like(_filled(products, leaves), inputs)
 
 
@@ -81,7 +85,7 @@ def _rows(output: Tensor, leaf: Tensor) -> Tensor:
     for i in range(output.numel() if output.requires_grad else 0):
         e = xp.zeros_like(output.data)
         e.reshape(-1)[i] = 1
-        (row,) = grad(output, leaf, Tensor(e, output.device), retain_graph=True, allow_unused=True)
+        (row,) = _grad(output, leaf, Tensor(e, output.device), retain=True)
         if row is not None:
             rows[i] = row.data
     return Tensor(rows.reshape(*output.shape, *leaf.shape), output.device)
@@ -107,7 +111,6 @@ def hessian(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """All second derivatives of a scalar ``f`` of one Tensor, shape ``x.shape + x.shape``."""
 
     def gradient(leaf: Tensor) -> Tensor:
-        (g,) = grad(f(leaf), leaf, create_graph=True)
-        return g  # type: ignore[no-any-return]
+        return _filled(_grad(f(leaf), leaf, create_graph=True), [leaf])[0]
 
     return jacobian(gradient, x)  # type: ignore[no-any-return]

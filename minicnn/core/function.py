@@ -78,7 +78,7 @@ class Function:
     _needs: "tuple[bool, ...]" = ()
     _keep_inputs: "tuple[int, ...]" = ()
     _keep_outputs: "tuple[int, ...]" = ()
-    _saved_inputs: "tuple[tuple[Tensor, int], ...] | None" = None
+    _saved_inputs: "tuple[tuple[Tensor, int, Array], ...] | None" = None
     _saved_outputs: "tuple[tuple[Array, Storage, int], ...] | None" = None
 
     def __init_subclass__(cls) -> None:
@@ -108,10 +108,10 @@ class Function:
     def kept_inputs(self) -> tuple[Tensor, ...]:
         """The kept inputs, with their history, in the order they were declared."""
         saved = self._saved_inputs if self._saved_inputs is not None else self._restore()[0]
-        for value, version in saved:
-            if value.storage.version != version:
-                raise self._stale("input", value.shape)
-        return tuple(value for value, _ in saved)
+        for value, version, array in saved:
+            if value.storage.version != version or value.data is not array:
+                raise self._stale("input", array.shape)
+        return tuple([value for value, _, _ in saved])
 
     def kept_outputs(self) -> tuple[Tensor, ...]:
         """The kept outputs, as made by this node, in the order they were declared."""
@@ -125,12 +125,14 @@ class Function:
 
     def needs(self, index: int) -> bool:
         """Whether the gradient of that input is wanted."""
-        return bool(self._needs) and self._needs[index]
+        return index < len(self._needs) and self._needs[index]
 
     # -- the call -----------------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any) -> Any:
         """Run forward on Tensors (``None`` where an optional input is absent) and record the node."""
+        if self.sequence >= 0:
+            raise RuntimeError(f"{self.name}: this node already stands in a graph; make a new one for each call")
         inputs = args
         for value in args:
             if value is not None and not isinstance(value, Tensor):
@@ -151,17 +153,14 @@ class Function:
         recording = recording and state.grad
         if recording:
             self._needs = tuple(value is not None and value.requires_grad for value in inputs)
-            for index, reason in self.constants.items():
-                if index < len(inputs) and self._needs[index]:
-                    raise RuntimeError(f"{self.name}: input {index} is not differentiated ({reason}); pass .detach()")
+            self._refuse_constants()
 
-        result = self.forward(*[None if value is None else value.data for value in inputs])
-
+        result = self._compute(inputs)
         arrays = result if result.__class__ is tuple else (result,)
         outputs = []
         for index, raw in enumerate(arrays):
             array = place.xp.asarray(raw) if isinstance(raw, np.generic) else raw  # NumPy makes scalars of 0-d
-            storage = Storage() if array.base is None else _shared_storage(array, inputs)
+            storage = _shared_storage(array, inputs)
             node = self if recording and array.dtype.kind == "f" else None
             outputs.append(_output(array, place, storage, node, index))
         if recording:
@@ -171,6 +170,22 @@ class Function:
         if self.aux:
             outputs = outputs[: -self.aux]
         return outputs[0] if result.__class__ is not tuple or len(outputs) == 1 else tuple(outputs)
+
+    def _refuse_constants(self) -> None:
+        for index, reason in self.constants.items():
+            if self.needs(index):
+                raise RuntimeError(f"{self.name}: input {index} is not differentiated ({reason}); pass .detach()")
+
+    def _compute(self, inputs: tuple[Any, ...]) -> Any:
+        """Forward on raw arrays; NaN and Inf are values here, and anomaly mode finds where they begin."""
+        try:
+            with np.errstate(all="ignore"):
+                return self.forward(*[None if value is None else value.data for value in inputs])
+        except ValueError as error:
+            if "could not be broadcast" not in str(error):
+                raise
+            shapes = [value.shape for value in inputs if value is not None]
+            raise ValueError(f"{self.name}: shapes {' and '.join(map(str, shapes))} do not broadcast") from None
 
     def _record(self, inputs: tuple[Any, ...], outputs: list[Tensor]) -> None:
         """Become a node: number, edges, and the saved values that forward declared."""
@@ -183,7 +198,7 @@ class Function:
         self.in_shapes = tuple([None if x is None else x.data.shape for x in inputs])
         self.out_shapes = tuple([y.data.shape for y in outputs])
         self.out_dtypes = tuple([y.data.dtype for y in outputs])
-        kept_in = tuple([(inputs[i], inputs[i].storage.version) for i in self._keep_inputs])
+        kept_in = tuple([(x, x.storage.version, x.data) for x in [inputs[i] for i in self._keep_inputs]])
         kept_out = tuple([(y.data, y.storage, y.storage.version) for y in [outputs[i] for i in self._keep_outputs]])
         self._saved_inputs, self._saved_outputs = kept_in, kept_out
         if state.segment is not None:
@@ -227,8 +242,11 @@ def _output(array: Array, place: Device, storage: Storage, node: Function | None
 
 def _shared_storage(array: Array, inputs: tuple[Any, ...]) -> Storage:
     """The storage of the input that ``array`` is a view of, or a new one."""
+    base = array.base
     for value in inputs:
-        if value is not None and (array is value.data or array.base is value.data or array.base is value.data.base):
+        if value is not None and (
+            array is value.data or (base is not None and (base is value.data or base is value.data.base))
+        ):
             return value.storage  # type: ignore[no-any-return]
     return Storage()
 

@@ -21,35 +21,39 @@ class _Segment:
 
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         self.function, self.args = function, args
-        self.versions = [a.storage.version for a in args if isinstance(a, Tensor)]
+        self.seen = [(weakref.ref(a), a.storage.version) for a in args if isinstance(a, Tensor)]
         self.random = rng.get_state()
         self.nodes: list[weakref.ref[Function]] = []
 
     def add(self, node: Function) -> None:
         """Drop what a freshly recorded node saved."""
         if node._keep_inputs or node._keep_outputs:
+            self.seen += [(weakref.ref(x), version) for x, version, _ in node._saved_inputs or () if x.node is None]
             node.release()
             node.segment = self
             self.nodes.append(weakref.ref(node))
 
     def replay(self) -> None:
         """Run the segment again and give every living node its saved values back."""
-        if self.versions != [a.storage.version for a in self.args if isinstance(a, Tensor)]:
-            raise RuntimeError("checkpoint: an input was changed in place between forward and backward")
+        for reference, version in self.seen:
+            value = reference()
+            if value is not None and value.storage.version != version:
+                raise RuntimeError(
+                    f"checkpoint: an input or parameter of shape {value.shape} was changed in place between forward "
+                    "and backward"
+                )
         refill = _Refill(self.nodes)
-        now, before = rng.get_state(), (state.segment, state.recomputing)
-        rng.set_state(self.random)
+        before = state.segment, state.recomputing
         state.segment, state.recomputing = refill, True
         try:
-            with enable_grad():
+            with enable_grad(), rng.replayed(self.random):
                 self.function(*self.args)
         finally:
             state.segment, state.recomputing = before
-            rng.set_state(now)
         if refill.position != len(self.nodes):
             raise RuntimeError("checkpoint: the function did not repeat the same operations when it was run again")
-        for reference in self.nodes:  # a segment is filled once; what backward then frees stays freed
-            node = reference()
+        for place in self.nodes:  # a segment is filled once; what backward then frees stays freed
+            node = place()
             if node is not None:
                 node.segment = None
 
@@ -71,10 +75,11 @@ class _Refill:
             return
         if original.name != node.name or original.in_shapes != node.in_shapes:
             raise RuntimeError(f"checkpoint: {original.name} became {node.name} when the function was run again")
-        original._saved_inputs = tuple(
-            (_with_history(value, original.edges[i]), value.storage.version)
-            for i, (value, _) in zip(node._keep_inputs, node._saved_inputs or (), strict=True)
-        )
+        values = [
+            _with_history(value, original.edges[i])
+            for i, (value, _, _) in zip(node._keep_inputs, node._saved_inputs or (), strict=True)
+        ]
+        original._saved_inputs = tuple([(value, value.storage.version, value.data) for value in values])
         original._saved_outputs = node._saved_outputs
 
 

@@ -11,6 +11,8 @@ Salmon, Moraes, Dror, Shaw, *Parallel random numbers: as easy as 1, 2, 3*, SC 20
 
 import hashlib
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -117,6 +119,7 @@ class Stream:
 
 
 _LOCK = threading.Lock()
+_REPLAY = threading.local()
 _SEED = 0
 _STREAMS: dict[str, Stream] = {}
 
@@ -131,11 +134,28 @@ def manual_seed(seed: int) -> None:
 
 
 def stream(purpose: str) -> Stream:
-    """The global stream of that purpose under the current seed."""
+    """The global stream of that purpose under the current seed; look it up for each use, do not hold it."""
+    replay: dict[str, Any] | None = getattr(_REPLAY, "state", None)
+    if replay is not None:
+        found = replay["streams"].get(purpose)
+        if found is None:
+            found = replay["streams"][purpose] = Stream(replay["seed"], purpose, replay["calls"].get(purpose, 0))
+        return found  # type: ignore[no-any-return]
     found = _STREAMS.get(purpose)
     if found is None:
         found = _STREAMS[purpose] = Stream(_SEED, purpose)
     return found
+
+
+@contextmanager
+def replayed(state: dict[str, Any]) -> Iterator[None]:
+    """Let this thread draw again what followed :func:`get_state`; global streams and other threads do not notice."""
+    before = getattr(_REPLAY, "state", None)
+    _REPLAY.state = {**state, "streams": {}}
+    try:
+        yield
+    finally:
+        _REPLAY.state = before
 
 
 def get_state() -> dict[str, Any]:

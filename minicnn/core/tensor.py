@@ -250,7 +250,8 @@ class Tensor(Operators):
 
     def copy_(self, source: Any) -> "Tensor":
         """Write ``source`` (broadcast, cast) into this tensor's memory."""
-        self.writable("copy_")[...] = source.data if isinstance(source, Tensor) else source
+        values = _without_history("copy_", source)
+        self.writable("copy_")[...] = values
         return self
 
     def fill_(self, value: float) -> "Tensor":
@@ -264,7 +265,23 @@ class Tensor(Operators):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raw = tuple(i.data if isinstance(i, Tensor) else i for i in (index if isinstance(index, tuple) else (index,)))
-        self.writable("__setitem__")[raw] = value.data if isinstance(value, Tensor) else value
+        values = _without_history("__setitem__", value)
+        self.writable("__setitem__")[raw] = values
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+
+def _without_history(op: str, source: Any) -> Any:
+    """Values for an in-place write, through which no gradient would flow."""
+    if not isinstance(source, Tensor):
+        return source
+    if state.grad and source.requires_grad:
+        raise RuntimeError(
+            f"{op}: a tensor that requires grad was written into memory, where its history would be lost; "
+            "use mc.ops.where or scatter, or pass .detach()"
+        )
+    return source.data
 
 
 def tensor(data: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
@@ -296,7 +313,10 @@ def tensor(data: Any, *, dtype: Any = None, device: str | None = None, requires_
     source = data.data if isinstance(data, Tensor) else data
     place = find_device(device if device is not None else data.device if isinstance(data, Tensor) else None)
     typed = hasattr(source, "dtype")
-    host = source if typed else np.array([np.asarray(s) for s in source] if _holds_tensors(source) else source)
+    try:
+        host = source if typed else np.array([np.asarray(s) for s in source] if _holds_tensors(source) else source)
+    except ValueError:
+        raise ValueError("tensor: data must be a regular array, got rows of different lengths") from None
     kind = np.dtype(dtype).kind if dtype is not None else host.dtype.kind
     if kind not in "fiub":
         raise TypeError(f"tensor: data must be real numbers or bools, got dtype {host.dtype}")

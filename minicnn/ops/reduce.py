@@ -39,7 +39,7 @@ def _axes(op: str, input: Tensor, dim: Ints | None) -> Shape | None:
     """None for all axes; PyTorch counts an empty tuple as all, too."""
     if dim is None:
         return None
-    if isinstance(dim, int):
+    if not isinstance(dim, tuple | list):
         return (checks.dim(op, dim, input.data.ndim),) if input.data.ndim else checks.dims(op, dim, 0)
     return checks.dims(op, tuple(dim), input.ndim) if len(dim) else None
 

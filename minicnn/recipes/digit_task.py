@@ -24,6 +24,7 @@ from minicnn.recipes.report import Report
 from minicnn.training import Trainer
 
 Array = NDArray[Any]
+PAPER = -0.1  # the background's value in LeNet's input
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Settings:
     lr, momentum, weight_decay : float
     rates : tuple of floats, optional
         One rate for each epoch instead of the cosine (the last one holds on).
+    shift : int
+        Each training image is moved by up to this many pixels each way, anew in every epoch (the paper's distortions
+        at their simplest).
     checkpoint_every : int
         Steps between checkpoints inside an epoch.
     """
@@ -48,6 +52,7 @@ class Settings:
     momentum: float = 0.9
     weight_decay: float = 0.0
     rates: tuple[float, ...] = ()
+    shift: int = 0
     checkpoint_every: int = 100
 
 
@@ -75,7 +80,8 @@ def load(settings: Settings, options: Options) -> tuple[data.ArrayDataset, data.
                 raise ValueError("run: the paper preset needs the MNIST files: pass their folder with --data")
             raw, prepare = data.mnist(options.data, split), data.lenet_input(255.0, 1)
         images, labels = raw.arrays
-        parts.append(data.ArrayDataset(prepare(images), labels))
+        move = data.RandomCrop(32, settings.shift, PAPER) if split == "train" and settings.shift else None
+        parts.append(data.ArrayDataset(prepare(images), labels, transform=move))
     return parts[0], parts[1]
 
 

@@ -42,7 +42,7 @@ RECIPE = Recipe(
     title="LeNet-5 with softmax",
     summary="the lecture's variant, and the four ways to count its parameters",
     presets={
-        "tiny": Settings("digits", epochs=15, batch_size=32, lr=0.05, weight_decay=1e-4),
+        "tiny": Settings("digits", epochs=20, batch_size=32, lr=0.05, weight_decay=1e-4, shift=1),
         "paper": Settings("mnist", epochs=20, batch_size=32, lr=0.02, weight_decay=1e-4, checkpoint_every=1000),
     },
     runner=_run,

@@ -327,3 +327,95 @@ def test_auxiliary_outputs_are_hidden_and_differentiable():
     (g,) = mc.grad(y, x, create_graph=True)
     (h,) = mc.grad(g, x)
     np.testing.assert_allclose([g.item(), h.item()], np.exp(0.5), rtol=1e-12)
+
+
+def random_graph(seed):
+    """Vectors and a shared scalar, added and multiplied at random: many values have several uses."""
+    draw = np.random.default_rng(seed)
+    x, s = leaf(1.0, 2.0, 3.0), mc.tensor(np.array(0.5), requires_grad=True)
+    vectors, total = [times(x, 1.0), times(x, 2.0)], times(x, x).sum()
+    for _ in range(draw.integers(3, 16)):
+        a, b = (vectors[i] for i in draw.integers(0, len(vectors), 2))
+        kind = draw.integers(0, 4)
+        if kind == 0:
+            vectors.append(plus(a, b))
+        elif kind == 1:
+            vectors.append(a * s)
+        elif kind == 2:
+            vectors.append(times(a, 0.5) - b)
+        else:
+            total = total * s + s * s - s + a.sum() * s
+    for v in vectors[-4:]:
+        total = total + v.sum() * s + s
+    return x, s, total
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_backward_equals_the_recorded_gradient_on_random_graphs(seed):
+    x, s, total = random_graph(seed)
+    expected = mc.grad(total, [x, s], create_graph=True)
+    x, s, total = random_graph(seed)
+    total.backward()
+    for found, reference in zip((x.grad, s.grad), expected, strict=True):
+        np.testing.assert_allclose(found.numpy(), reference.detach().numpy(), rtol=1e-12)
+
+
+def test_a_node_is_called_once():
+    f, a = Multiply(), leaf(2.0)
+    f(a, a)
+    with pytest.raises(RuntimeError, match="multiply: this node already stands in a graph; make a new one"):
+        f(a, a)
+
+
+def test_an_output_that_is_its_input_shares_its_version():
+    class Same(mc.Function):
+        def forward(self, x):
+            return x
+
+        def backward(self, gy):
+            return gy
+
+    x = leaf(2.0)
+    h = times(x, 1.0)
+    y, z = Same()(h), times(h, h)
+    with mc.no_grad():
+        y.fill_(100.0)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        z.backward()
+
+
+def test_replacing_the_data_of_a_saved_input_is_noticed():
+    x = leaf(3.0)
+    y = times(x, x)
+    x.data = np.array([100.0])
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()
+
+
+def test_history_is_not_lost_by_writing_into_a_buffer():
+    x, buffer = leaf(2.0), mc.tensor(np.zeros(2))
+    with pytest.raises(RuntimeError, match="__setitem__: .*history would be lost"):
+        buffer[0] = times(x, 3.0)[0]
+    with pytest.raises(RuntimeError, match="copy_: .*detach"):
+        buffer.copy_(times(x, 3.0))
+    buffer[0:1] = times(x, 3.0).detach()
+    assert buffer.tolist() == [6.0, 0.0]
+
+
+def test_leaves_never_share_their_grad_also_with_create_graph():
+    a, c = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    seed = mc.tensor(np.ones(2))
+    plus(a, c).backward(seed, create_graph=True)
+    a.grad.zero_()
+    assert c.grad.tolist() == seed.tolist() == [1.0, 1.0]
+
+
+def test_operands_that_do_not_broadcast_are_named_with_the_op():
+    with pytest.raises(ValueError, match=r"multiply: shapes \(2,\) and \(3,\) do not broadcast"):
+        times(leaf(1.0, 2.0), leaf(1.0, 2.0, 3.0))
+
+
+def test_infinities_are_values_and_not_warnings():
+    with np.errstate(all="raise"):
+        assert mc.ops.log(mc.tensor([0.0])).item() == -np.inf
+        assert mc.ops.exp(mc.tensor([1000.0])).item() == np.inf

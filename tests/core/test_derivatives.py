@@ -54,3 +54,11 @@ def test_several_inputs_and_inputs_without_influence():
 
 def test_a_linear_function_has_a_zero_hessian():
     assert not mc.hessian(lambda x: x.sum(), mc.tensor(X)).numpy().any()
+
+
+def test_a_function_that_ignores_its_input_has_zero_derivatives():
+    x, constant = mc.tensor(X), mc.tensor(np.array(2.0))
+    assert not mc.vjp(lambda v: constant, x)[1].numpy().any()
+    assert not mc.jvp(lambda v: constant, x, x)[1].numpy().any()
+    assert not mc.hvp(lambda v: constant, x, x)[1].numpy().any()
+    assert not mc.hessian(lambda v: constant, x).numpy().any()

@@ -106,5 +106,24 @@ def test_an_input_changed_in_between_is_named():
     w = mc.tensor(np.ones(3))
     y = mc.checkpoint(lambda v, u: (v * u).exp(), x, w).sum()
     w.zero_()
-    with pytest.raises(RuntimeError, match="checkpoint: an input was changed in place"):
+    with pytest.raises(RuntimeError, match="checkpoint: an input or parameter of shape .* was changed in place"):
         y.backward()
+
+
+def test_a_closed_over_parameter_changed_in_between_is_named():
+    x, w = leaf(0, 3), leaf(1, 3)
+    y = mc.checkpoint(lambda v: (v * w).exp(), x).sum()
+    with mc.no_grad():
+        w.fill_(0.0)
+    with pytest.raises(RuntimeError, match="checkpoint: an input or parameter"):
+        y.backward()
+
+
+def test_a_replay_is_not_noticed_by_held_streams():
+    x = leaf(0, 20)
+    held = rng.stream("dropout")
+    y = mc.checkpoint(lambda v: mc.ops.dropout(v, 0.5) * v, x).sum()
+    before = held.call
+    y.backward()
+    assert rng.stream("dropout") is held
+    assert held.call == before

@@ -43,6 +43,25 @@ def test_data_that_is_not_real_numbers_is_refused(data):
         mc.tensor(data)
 
 
+def test_ragged_data_is_refused():
+    with pytest.raises(ValueError, match="tensor: data must be a regular array, got rows of different lengths"):
+        mc.tensor([[1], [2, 3]])
+
+
+def test_a_one_element_tensor_formats_like_its_number():
+    assert f"{mc.tensor([2.0]):.2f}" == "2.00"
+
+
+@pytest.mark.parametrize("dim", [np.int64(1), (np.int64(0), 1)])
+def test_numpy_integers_name_axes(dim):
+    assert mc.ones(2, 3).sum(dim).shape in {(2,), ()}
+
+
+def test_an_axis_that_is_no_integer_is_named():
+    with pytest.raises(TypeError, match=r"sum: dim must be an int, got 0\.5"):
+        mc.ones(2, 3).sum(0.5)
+
+
 def test_only_floating_tensors_have_gradients():
     with pytest.raises(TypeError, match="only floating tensors have gradients"):
         mc.tensor([1, 2], requires_grad=True)

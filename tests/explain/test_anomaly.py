@@ -45,3 +45,22 @@ def test_values_that_were_bad_before_are_not_blamed_on_an_op():
 def test_outside_the_block_nothing_is_checked():
     with np.errstate(invalid="ignore"):
         assert np.isnan(mc.ops.log(mc.tensor(np.array([-1.0]), requires_grad=True)).detach().numpy()).all()
+
+
+def test_a_checkpointed_segment_raises_no_false_alarm():
+    x = mc.tensor(np.array([0.5, 1.0]), requires_grad=True)
+    with mc.detect_anomaly():
+        mc.checkpoint(lambda v: (v * v).exp(), x).sum().backward()
+    assert x.grad is not None
+
+
+def test_a_user_folder_of_the_librarys_name_is_still_the_users(tmp_path, monkeypatch):
+    folder = tmp_path / "minicnn"
+    folder.mkdir()
+    script = folder / "their_training.py"
+    script.write_text("import minicnn as mc\n\ndef run(x):\n    return mc.ops.log(x)\n")
+    monkeypatch.syspath_prepend(str(folder))
+    import their_training
+
+    with mc.detect_anomaly(), pytest.raises(FloatingPointError, match=r"their_training\.py:4: return mc\.ops\.log"):
+        their_training.run(mc.tensor([-1.0], requires_grad=True))

@@ -16,6 +16,7 @@ from minicnn.backends.cpu import threads
 
 PARALLEL = 1 << 17  # elements from which waking a second thread pays
 PARALLEL_PRODUCT = 1 << 18  # multiplications up to which OpenBLAS too uses one thread
+LONG_SUM = 256  # rows from which a float32 sum over them is accumulated in float64
 BLOCK = 1 << 16  # elements of one block: inputs and output of a binary operation stay in a 1 MB cache
 
 Raw = NDArray[Any]
@@ -117,12 +118,25 @@ def _reduction(ufunc: np.ufunc, name: str) -> Callable[..., Any]:
     def call(a: Raw, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
         if dtype is None and ufunc is np.add and a.dtype.kind in "bi":
             dtype = np.int64
+        if dtype is None and ufunc is np.add and _adds_rows(a, axis):
+            return call(a, axis, keepdims, np.float64).astype(a.dtype)
         if a.size < PARALLEL or a.ndim == 0:
             return ufunc.reduce(a, axis=axis, keepdims=keepdims, dtype=dtype)
         return _reduce_blocks(ufunc, a, axis, keepdims, dtype)
 
     call.__name__, call.__doc__ = name, f"numpy.{name} on all cores."
     return call
+
+
+def _adds_rows(a: Raw, axis: Any) -> bool:
+    """Whether a float32 sum would add row after row: NumPy adds pairwise along the last axis only."""
+    if axis is None or a.dtype != np.float32 or a.ndim < 2:
+        return False
+    axes = {x % a.ndim for x in (axis if isinstance(axis, tuple | list) else (axis,))}
+    count = 1
+    for x in axes - {a.ndim - 1}:
+        count *= a.shape[x]
+    return count >= LONG_SUM
 
 
 def _reduce_blocks(ufunc: np.ufunc, a: Raw, axis: Any, keepdims: bool, dtype: Any) -> Any:

@@ -49,11 +49,13 @@ class _Announce(event.Listener):  # type: ignore[misc]
 event.register("numba:compile", _Announce())
 
 _LOCK = threading.RLock()
+_THREAD = threading.local()
 _one_at_a_time = True  # until the threading layer is known; for good where it is numba's own "workqueue"
 
 
 def apply_num_threads() -> None:
     """Give numba as many threads as the rest of the backend."""
+    _THREAD.count = threads.get_num_threads()
     numba.set_num_threads(min(threads.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
 
 
@@ -72,10 +74,11 @@ class Kernel:
 
     def __call__(self, *args: Any) -> Any:
         global _one_at_a_time
+        if getattr(_THREAD, "count", 0) != threads.get_num_threads():  # numba counts for each Python thread
+            apply_num_threads()
         if not _one_at_a_time:
             return self.compiled(*args)
         with _LOCK:
-            apply_num_threads()
             result = self.compiled(*args)
             with suppress(ValueError):  # no parallel kernel has run yet
                 _one_at_a_time = numba.threading_layer() == "workqueue"

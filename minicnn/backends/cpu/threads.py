@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 
 def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
@@ -53,8 +55,9 @@ def run(task: Callable[[int], None], count: int) -> None:
         _pool, _pool_owner = ThreadPoolExecutor(_threads, "minicnn"), os.getpid()
 
     def share(first: int) -> None:
-        for i in range(first, count, workers):
-            task(i)
+        with np.errstate(all="ignore"):  # as the engine's own thread has it
+            for i in range(first, count, workers):
+                task(i)
 
     others = [_pool.submit(share, w) for w in range(1, workers)]
     try:

@@ -88,6 +88,16 @@ def test_a_long_float32_sum_is_accurate():
     assert abs(float(xp.sum(a)) / (0.1 * (1 << 22)) - 1) < 1e-6
 
 
+@pytest.mark.parametrize("shape", [(1 << 20, 4), (20000, 3), (64, 300, 8)])
+def test_a_long_float32_sum_of_rows_is_accurate(shape):
+    a = np.random.default_rng(0).uniform(size=shape).astype(np.float32)
+    axes = tuple(range(len(shape) - 1))
+    expected = a.sum(axis=axes, dtype=np.float64)
+    found = xp.sum(a, axis=axes)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 def test_booleans_and_integers_sum_as_int64():
     assert xp.sum(np.ones(LARGE, bool)) == LARGE
     assert xp.sum(np.ones(LARGE, np.int8)).dtype == np.int64
@@ -140,3 +150,31 @@ def test_an_error_in_one_block_reaches_the_caller():
 def test_thread_counts_out_of_range_are_refused(n):
     with pytest.raises(ValueError, match="set_num_threads: n must be between 1 and 1024"):
         threads.set_num_threads(n)
+
+
+def test_kernels_of_every_python_thread_follow_the_thread_count():
+    import threading
+
+    import numba
+
+    from minicnn.backends.cpu import jit
+
+    @jit.kernel(cache=False)
+    def fill(out):
+        for i in jit.prange(out.size):
+            out[i] = i
+
+    def run():
+        fill(np.zeros(10))
+        seen.append(numba.get_num_threads())
+
+    seen, before = [], threads.get_num_threads()
+    threads.set_num_threads(1)
+    try:
+        run()
+        worker = threading.Thread(target=run)
+        worker.start()
+        worker.join()
+    finally:
+        threads.set_num_threads(before)
+    assert seen == [1, 1]
