@@ -74,6 +74,14 @@ def floating(op: str, **tensors: Any) -> None:
             raise type_error(op, f"{name} must be floating, got {value.dtype}", **{name: value})
 
 
+def kernel_dtype(op: str, **tensors: Any) -> None:
+    """Raise unless every tensor given (None is skipped) has a dtype that kernels are compiled for."""
+    floating(op, **tensors)
+    for name, value in tensors.items():
+        if value is not None and value.dtype.char not in "fd":
+            raise type_error(op, f"{name} must be float32 or float64, got {value.dtype}", **{name: value})
+
+
 def ndim(op: str, name: str, value: Any, *allowed: int) -> None:
     """Raise unless ``value`` has one of the allowed numbers of dimensions."""
     if value.ndim not in allowed:

@@ -21,7 +21,7 @@ from minicnn.ops.arithmetic import (
     sub,
     where,
 )
-from minicnn.ops.cast import cast, clone, contiguous, full_like, ones_like, zeros_like
+from minicnn.ops.cast import cast, clone, contiguous, cpu, full_like, ones_like, to, zeros_like
 from minicnn.ops.comparisons import (
     allclose,
     bitwise_and,
@@ -178,6 +178,7 @@ __all__ = [
     "cos",
     "cosine_embedding_loss",
     "cosine_similarity",
+    "cpu",
     "cross_entropy",
     "cumsum",
     "discriminative_rbf_loss",
@@ -321,6 +322,7 @@ __all__ = [
     "tan",
     "tanh",
     "tile",
+    "to",
     "topk",
     "transpose",
     "triplet_margin_loss",

@@ -6,7 +6,9 @@ dtype of its operand by ``fit``.
 
 from typing import TypeAlias
 
+from minicnn.core import checks
 from minicnn.core.function import Function, constant
+from minicnn.core.lift import lift
 from minicnn.core.promotion import match, real
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array
@@ -205,7 +207,7 @@ def remainder(input: Operand, other: Operand) -> Tensor:
     return Remainder()(input, other)  # type: ignore[no-any-return]
 
 
-def floor_divide(input: Tensor, other: Operand) -> Tensor:
+def floor_divide(input: Operand, other: Operand) -> Tensor:
     """floor(input / other), elementwise; a step function, so the result has no history.
 
     Examples
@@ -214,8 +216,12 @@ def floor_divide(input: Tensor, other: Operand) -> Tensor:
     >>> mc.ops.floor_divide(mc.tensor([-3, 5]), 4).tolist()
     [-1, 1]
     """
-    a, b = raw(input, other)
-    return constant(input.device.xp.floor_divide(a, b), input)
+    if isinstance(input, Tensor):
+        a, b = raw(input, other)
+        return constant(input.device.xp.floor_divide(a, b), input)
+    _, like = lift("floor_divide", (input, other))
+    b, a = raw(like, input)
+    return constant(like.device.xp.floor_divide(a, b), like)
 
 
 class Neg(Function):
@@ -381,19 +387,21 @@ def minimum(input: Operand, other: Operand) -> Tensor:
 
 
 class Where(Function):
-    def __init__(self, condition: Array) -> None:
-        self.condition = condition
+    """The condition is an input, so that writing to it before backward is noticed."""
 
-    def forward(self, a: Array, b: Array) -> Array:
+    def forward(self, condition: Array, a: Array, b: Array) -> Array:
+        self.keep_inputs(0)
         self.dtypes = a.dtype, b.dtype
         a, b = match(a, b)
-        return self.xp.where(self.condition, a, b)
+        return self.xp.where(condition, a, b)
 
-    def backward(self, gy: Tensor) -> Pair:
-        shapes, dtypes = self.in_shapes, self.dtypes
+    def backward(self, gy: Tensor) -> tuple[None, Tensor | None, Tensor | None]:
+        (condition,) = self.kept_inputs()
+        (_, a, b), dtypes = self.in_shapes, self.dtypes
         return (
-            fit(Where(self.condition)(gy, 0.0), shapes[0], dtypes[0]) if self.needs(0) else None,
-            fit(Where(self.condition)(0.0, gy), shapes[1], dtypes[1]) if self.needs(1) else None,
+            None,
+            fit(Where()(condition, gy, 0.0), a, dtypes[0]) if self.needs(1) else None,
+            fit(Where()(condition, 0.0, gy), b, dtypes[1]) if self.needs(2) else None,
         )
 
 
@@ -406,6 +414,11 @@ def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:
     input, other : Tensor or number
         The three shapes broadcast.
 
+    Raises
+    ------
+    TypeError
+        If the condition is not a Tensor.
+
     Gradient
     --------
     gy to ``input`` where the condition holds, to ``other`` elsewhere. Any order.
@@ -417,8 +430,10 @@ def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:
     >>> mc.ops.where(x > 0, x, 0.0).tolist()
     [0.0, 2.0]
     """
-    mask = condition.data
-    return Where(mask if mask.dtype.kind == "b" else mask != 0)(input, other)  # type: ignore[no-any-return]
+    if not isinstance(condition, Tensor):
+        raise checks.type_error("where", f"condition must be a Tensor, got {type(condition).__name__}")
+    mask = condition if condition.data.dtype.kind == "b" else constant(condition.data != 0, condition)
+    return Where()(mask, *lift("where", (input, other)))  # type: ignore[no-any-return]
 
 
 def lerp(input: Tensor, end: Tensor, weight: Operand) -> Tensor:

@@ -1,7 +1,9 @@
-"""Changing dtype, copying, and bringing a gradient back to the shape and dtype of its operand."""
+"""Changing dtype or device, copying, and bringing a gradient back to the shape and dtype of its operand."""
 
 from typing import Any
 
+from minicnn.core.device import Device
+from minicnn.core.device import device as find_device
 from minicnn.core.function import Function, constant
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array, Shape
@@ -66,6 +68,78 @@ def clone(input: Tensor) -> Tensor:
     (5.0, 1.0)
     """
     return Clone()(input)  # type: ignore[no-any-return]
+
+
+class ToDevice(Function):
+    """A copy on another device; the gradient travels back."""
+
+    def __init__(self, target: Device) -> None:
+        self.target = target
+
+    def forward(self, x: Array) -> Array:
+        return self.target.xp.array(Tensor(x, self.device).numpy())
+
+    def backward(self, gy: Tensor) -> Tensor:
+        return to(gy, self.device)
+
+
+def to(input: Tensor, *args: Any, dtype: Any = None, device: str | None = None) -> Tensor:
+    """The same values in another dtype, on another device, or both; the input itself where nothing changes.
+
+    Parameters
+    ----------
+    input : Tensor
+    *args
+        In any order a device (a str), a dtype, or a Tensor whose device and dtype are taken.
+    dtype : dtype, optional
+    device : str, optional
+
+    Raises
+    ------
+    ValueError
+        If no backend registered the device.
+
+    Gradient
+    --------
+    The gradient, cast and moved back. Between floating dtypes, any order.
+
+    Examples
+    --------
+    >>> import minicnn as mc
+    >>> mc.ops.to(mc.tensor([1.7]), "cpu", mc.int64).tolist()
+    [1]
+    """
+    for value in args:
+        if isinstance(value, Tensor):
+            dtype, device = value.dtype, value.device
+        elif isinstance(value, str):
+            device = value
+        else:
+            dtype = value
+    if dtype is not None:
+        input = cast(input, dtype)
+    target = input.device if device is None else find_device(device)
+    if target is input.device:
+        return input
+    moved: Tensor = ToDevice(target)(input)
+    moved.device = target  # a node's outputs stand on its inputs' device; this one's do not
+    return moved
+
+
+def cpu(input: Tensor) -> Tensor:
+    """The tensor in the host's memory: :func:`to` with device "cpu".
+
+    Gradient
+    --------
+    The gradient, moved back. Any order.
+
+    Examples
+    --------
+    >>> import minicnn as mc
+    >>> mc.ops.cpu(mc.tensor([1.0])).device
+    device('cpu')
+    """
+    return to(input, "cpu")
 
 
 def contiguous(input: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from minicnn.core.windows import Window2d
 from minicnn.ops.arithmetic import add, where
 from minicnn.ops.comparisons import ne
 from minicnn.ops.conv_algorithm import current
+from minicnn.ops.pooling import single
 from minicnn.ops.reduce import sum
 from minicnn.ops.shape import reshape, unsqueeze
 
@@ -190,8 +191,8 @@ def conv1d(
         return reshape_unbatched(conv1d(unsqueeze(input, 0), weight, bias, stride, padding, dilation, groups))
     checks.ndim("conv1d", "input", input, 2, 3)
     checks.ndim("conv1d", "weight", weight, 3)
-    s, d = _line("conv1d", "stride", stride), _line("conv1d", "dilation", dilation)
-    pad = padding if isinstance(padding, str) else (0, _line("conv1d", "padding", padding))
+    s, d = single("conv1d", "stride", stride), single("conv1d", "dilation", dilation)
+    pad = padding if isinstance(padding, str) else (0, single("conv1d", "padding", padding))
     y = conv2d(unsqueeze(input, 2), unsqueeze(weight, 2), bias, (1, s), pad, (1, d), groups)
     return reshape(y, (y.shape[0], y.shape[1], y.shape[3]))
 
@@ -299,7 +300,7 @@ def conv_transpose1d(
     checks.ndim(op, "input", input, 2, 3)
     checks.ndim(op, "weight", weight, 3)
     s, p, extra, d = (
-        _line(op, name, value)
+        single(op, name, value)
         for name, value in (
             ("stride", stride), ("padding", padding), ("output_padding", output_padding), ("dilation", dilation)
         )
@@ -423,14 +424,6 @@ def masked_conv2d(
 def reshape_unbatched(y: Tensor) -> Tensor:
     """Drop the batch axis of one."""
     return reshape(y, y.shape[1:])
-
-
-def _line(op: str, name: str, value: Ints) -> int:
-    """An option of one axis as an int."""
-    items = (value,) if isinstance(value, int) else tuple(value)
-    if len(items) != 1 or items[0] < 0:
-        raise checks.value_error(op, f"{name} must be one int >= 0, got {value!r}")
-    return items[0]
 
 
 def _problem(

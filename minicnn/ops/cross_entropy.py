@@ -216,6 +216,7 @@ def cross_entropy(
     if not 0.0 <= label_smoothing <= 1.0:
         raise checks.value_error(op, f"label_smoothing must be in [0, 1], got {label_smoothing}")
     if _check(op, input, target, weight, reduction):
+        checks.kernel_dtype(op, input=input)
         single = input.ndim == 1
         if single:
             input, target = input.unsqueeze(0), target.unsqueeze(0)

@@ -30,6 +30,7 @@ def _drop(op: str, input: Tensor, drawn: Shape, p: float, training: bool, conven
         return input * (1.0 - p) if convention == "paper" and p else input
     if not p:
         return input
+    checks.kernel_dtype(op, input=input)
     stream = rng.stream("dropout")
     mask = input.backend.random.mask(drawn, round(p * 2.0**32), stream.key, stream.next_call())
     if drawn != input.shape:

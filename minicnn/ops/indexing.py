@@ -12,6 +12,7 @@ from minicnn.core.function import Function, constant
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array, Shape
 from minicnn.ops.arithmetic import Operand, where
+from minicnn.ops.cast import cast
 from minicnn.ops.shape import broadcast_to, reshape
 
 
@@ -85,7 +86,7 @@ def getitem(input: Tensor, index: Any) -> Tensor:
 def _part(index: Any, input: Tensor) -> Any:
     if index is None or index is Ellipsis or isinstance(index, int | slice):
         return index
-    raw = index.data if isinstance(index, Tensor) else input.device.xp.array(index)
+    raw = input.device.xp.array(index.data if isinstance(index, Tensor) else index)  # a copy: it may be written to
     if not raw.size and isinstance(index, list):
         raw = raw.astype("int64")
     if raw.dtype.kind not in "iub":
@@ -146,7 +147,7 @@ def _integers(op: str, index: Any, input: Tensor) -> Array:
     raw = index.data if isinstance(index, Tensor) else input.device.xp.asarray(index)
     if raw.dtype.kind not in "iu" and raw.size:
         raise checks.type_error(op, "index must hold integers", index=raw)
-    return raw.astype("int64", copy=False)
+    return raw.astype("int64")  # a copy: the caller may write to the index before backward
 
 
 def _in_range(op: str, index: Array, size: int, input: Tensor, least: int = 0) -> Array:
@@ -232,7 +233,7 @@ class Scatter(Function):
     def backward(self, gy: Tensor) -> tuple[Tensor | None, Tensor | None]:
         return (
             Scatter(self.dim, self.index)(gy, 0.0) if self.needs(0) else None,
-            Gather(self.dim, self.index)(gy) if self.needs(1) else None,
+            cast(Gather(self.dim, self.index)(gy), self.src_dtype) if self.needs(1) else None,
         )
 
 
@@ -246,7 +247,12 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Operand) -> Tensor:
     index : integer Tensor
         Where a place is named twice, which value stays is not defined, and the gradient of ``src`` is wrong.
     src : Tensor or number
-        A Tensor at least as large as ``index``.
+        A Tensor at least as large as ``index``; it is cast to the input's dtype.
+
+    Raises
+    ------
+    TypeError
+        For a floating ``src`` in an integer input.
 
     Gradient
     --------
@@ -259,6 +265,8 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Operand) -> Tensor:
     [1, 1, 9]
     """
     axis, raw = _along("scatter", input, dim, index)
+    if isinstance(src, Tensor) and src.dtype.kind == "f" and input.dtype.kind != "f":
+        raise checks.type_error("scatter", "a floating src does not fit an integer input", input=input, src=src)
     return Scatter(axis, raw)(input, _used("scatter", src, raw) if isinstance(src, Tensor) else src)  # type: ignore[no-any-return]
 
 
@@ -286,6 +294,18 @@ class IndexAdd(Function):
 
     def backward(self, gy: Tensor) -> Tensor:
         return IndexSelect(self.dim, self.index)(gy)  # type: ignore[no-any-return]
+
+
+class EmbeddingRows(IndexSelect):
+    """Rows of a table, one of which gets no gradient."""
+
+    def __init__(self, index: Array, padding: int) -> None:
+        super().__init__(0, index)
+        self.padding = padding
+
+    def backward(self, gy: Tensor) -> Tensor:
+        learnt = constant((self.index != self.padding)[:, None], gy)
+        return super().backward(where(learnt, gy, 0.0))
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -472,7 +492,7 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
         0 <= index < n.
     weight : Tensor (n, d)
     padding_idx : int, optional
-        This row gets no gradient.
+        This row gets no gradient; a negative one counts from the end.
 
     Returns
     -------
@@ -481,7 +501,7 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
     Raises
     ------
     ValueError
-        If an index is out of range.
+        If an index or ``padding_idx`` is out of range.
 
     Gradient
     --------
@@ -494,9 +514,13 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
     [[3, 4], [3, 4]]
     """
     checks.ndim("embedding", "weight", weight, 2)
-    raw = _in_range("embedding", _integers("embedding", input, weight), weight.shape[0], weight)
-    if padding_idx is not None:
-        row = padding_idx % weight.shape[0]
-        frozen = constant((weight.device.xp.arange(weight.shape[0]) == row)[:, None], weight)
-        weight = where(frozen, weight.detach(), weight)
-    return IndexSelect(0, raw.reshape(-1))(weight).reshape((*raw.shape, weight.shape[1]))  # type: ignore[no-any-return]
+    count = weight.shape[0]
+    raw = _in_range("embedding", _integers("embedding", input, weight), count, weight)
+    flat = raw.reshape(-1)
+    if padding_idx is None:
+        rows = IndexSelect(0, flat)(weight)
+    elif -count <= padding_idx < count:
+        rows = EmbeddingRows(flat, padding_idx % count)(weight)
+    else:
+        raise checks.value_error("embedding", f"padding_idx {padding_idx} is out of range", weight=weight)
+    return reshape(rows, (*raw.shape, weight.shape[1]))

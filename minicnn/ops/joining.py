@@ -1,6 +1,7 @@
 """Joining, splitting and padding. Cut and glue are adjoint: the gradient of one is the other."""
 
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 from minicnn.core import checks
@@ -10,7 +11,7 @@ from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array, Ints, Shape
 from minicnn.ops.cast import cast
 from minicnn.ops.indexing import getitem, index_select
-from minicnn.ops.shape import reshape, unsqueeze
+from minicnn.ops.shape import ints, reshape, unsqueeze
 
 
 class Cat(Function):
@@ -75,7 +76,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     >>> mc.ops.cat([mc.tensor([[1], [2]]), mc.tensor([[3, 4], [5, 6]])], 1).tolist()
     [[1, 3, 4], [2, 5, 6]]
     """
-    parts = _alike("cat", tensors)
+    parts = alike("cat", tensors)
     if len({t.ndim for t in parts}) > 1:
         parts = [t for t in parts if t.shape != (0,)]
     if not parts[0].ndim:
@@ -104,7 +105,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     >>> mc.ops.stack([mc.tensor([1, 2]), mc.tensor([3, 4])], 1).tolist()
     [[1, 3], [2, 4]]
     """
-    parts = _alike("stack", tensors)
+    parts = alike("stack", tensors)
     shapes = [t.shape for t in parts]
     if any(shape != shapes[0] for shape in shapes):
         raise checks.value_error("stack", f"shapes {shapes} must be equal")
@@ -112,7 +113,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return Cat(dim)(*[unsqueeze(t, dim) for t in parts])  # type: ignore[no-any-return]
 
 
-def _alike(op: str, tensors: Sequence[Tensor]) -> list[Tensor]:
+def alike(op: str, tensors: Sequence[Tensor]) -> list[Tensor]:
     """The tensors in one dtype."""
     parts = list(tensors)
     if not parts:
@@ -147,13 +148,13 @@ def split(tensor: Tensor, split_size_or_sections: Ints, dim: int = 0) -> tuple[T
     """
     dim = checks.dim("split", dim, tensor.ndim)
     length = tensor.shape[dim]
-    if isinstance(split_size_or_sections, int):
-        size = split_size_or_sections
+    if hasattr(split_size_or_sections, "__index__") and not getattr(split_size_or_sections, "ndim", 0):
+        size = index(split_size_or_sections)
         if size <= 0:
             raise checks.value_error("split", f"split size must be positive, got {size}", tensor=tensor)
         sizes = [min(size, length - start) for start in range(0, length, size)] or [0]
     else:
-        sizes = list(split_size_or_sections)
+        sizes = list(ints(split_size_or_sections))
         if sum(sizes) != length:
             raise checks.value_error("split", f"sections {sizes} do not add up to {length}", tensor=tensor, dim=dim)
     parts = Split(tuple(sizes), dim)(tensor)
@@ -246,7 +247,7 @@ def pad(input: Tensor, pad: Ints, mode: str = "constant", value: float = 0.0) ->
     >>> mc.ops.pad(mc.tensor([1, 2, 3]), (2, 2), mode="reflect").tolist()
     [3, 2, 1, 2, 3, 2, 1]
     """
-    amounts = (pad,) if isinstance(pad, int) else tuple(pad)
+    amounts = ints(pad)
     if len(amounts) % 2 or len(amounts) > 2 * input.ndim:
         raise checks.value_error(
             "pad", f"pad {amounts} must hold a pair of ints for each of the last axes", input=input

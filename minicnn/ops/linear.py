@@ -9,6 +9,7 @@ from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array
 from minicnn.ops.arithmetic import mul
 from minicnn.ops.cast import fit
+from minicnn.ops.joining import alike
 from minicnn.ops.reduce import sum
 from minicnn.ops.shape import permute, reshape, transpose, unsqueeze
 
@@ -78,14 +79,24 @@ def _vector_matmul(input: Tensor, other: Tensor, row: bool, column: bool) -> Ten
 
 
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
-    """:func:`matmul` of two matrices."""
+    """:func:`matmul` of two matrices.
+
+    Gradient
+    --------
+    gy @ mat2.T to the input, input.T @ gy to ``mat2``. Any order.
+    """
     checks.ndim("mm", "input", input, 2)
     checks.ndim("mm", "mat2", mat2, 2)
     return Matmul()(input, mat2)  # type: ignore[no-any-return]
 
 
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
-    """:func:`matmul` of two stacks of matrices (b, m, k) and (b, k, n)."""
+    """:func:`matmul` of two stacks of matrices (b, m, k) and (b, k, n).
+
+    Gradient
+    --------
+    gy @ mat2.T to the input, input.T @ gy to ``mat2``, matrix by matrix. Any order.
+    """
     checks.ndim("bmm", "input", input, 3)
     checks.ndim("bmm", "mat2", mat2, 3)
     return Matmul()(input, mat2)  # type: ignore[no-any-return]
@@ -223,7 +234,7 @@ def einsum(equation: str, *operands: Tensor) -> Tensor:
         "bij,bjk->bik"; without "->" the indices that occur once are the output, in alphabetical order. An index
         twice in one operand takes the diagonal; "..." stands for leading axes that broadcast.
     *operands : Tensor
-        One for each group of indices.
+        One for each group of indices; different dtypes meet in their common one.
 
     Raises
     ------
@@ -240,6 +251,8 @@ def einsum(equation: str, *operands: Tensor) -> Tensor:
     >>> mc.ops.einsum("ij,j->i", mc.tensor([[1.0, 2.0], [3.0, 4.0]]), mc.tensor([1.0, 1.0])).tolist()
     [3.0, 7.0]
     """
+    if operands:
+        operands = tuple(alike("einsum", operands))
     terms, output = _subscripts(equation, operands)
     sizes: dict[str, int] = {}
     for term, x in zip(terms, operands, strict=True):

@@ -71,7 +71,7 @@ def local_response_norm(
     (0.594492094, 0.594536673)
     """
     op = "local_response_norm"
-    checks.floating(op, input=input)
+    checks.kernel_dtype(op, input=input)
     if input.ndim < 3:
         raise checks.value_error(op, "input must be (N, C, ...) with at least one spatial axis", input=input)
     if size < 1:
@@ -137,7 +137,7 @@ def local_contrast_norm(input: Tensor, kernel_size: int = 7, sigma: float = 1.75
     [[[[0.0, 0.0], [0.0, 0.0]]]]
     """
     op = "local_contrast_norm"
-    checks.floating(op, input=input)
+    checks.kernel_dtype(op, input=input)
     checks.ndim(op, "input", input, 4)
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise checks.value_error(op, f"kernel_size must be odd, got {kernel_size}", input=input)
@@ -179,7 +179,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: Ints = 1, eps: float = 1e-12) 
     [0.6, 0.8]
     """
     op = "normalize"
-    checks.floating(op, input=input)
+    checks.kernel_dtype(op, input=input)
     if p < 1:
         raise checks.value_error(op, f"p must be at least 1, got {p}", input=input)
     axes = checks.dims(op, dim, input.ndim)

@@ -11,7 +11,7 @@ from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array
 from minicnn.ops.activations import logsigmoid
 from minicnn.ops.arithmetic import maximum, where
-from minicnn.ops.cast import full_like
+from minicnn.ops.cast import fit, full_like
 from minicnn.ops.cross_entropy import cross_entropy, read_only, reduced
 from minicnn.ops.elementwise import exp, log
 from minicnn.ops.joining import cat
@@ -173,9 +173,9 @@ class BinaryCrossEntropy(Function):
         x, t = self.kept_inputs()
         gx = gt = None
         if self.needs(0):
-            gx = gy * (x - t) / maximum(x * (1.0 - x), 1e-12)
+            gx = fit(gy * (x - t) / maximum(x * (1.0 - x), 1e-12), x.shape, x.dtype)
         if self.needs(1):
-            gt = gy * (_cut_log(1.0 - x) - _cut_log(x))
+            gt = fit(gy * (_cut_log(1.0 - x) - _cut_log(x)), t.shape, t.dtype)
         return gx, gt
 
 
@@ -322,9 +322,10 @@ class SquaredDistance(Function):
         x, codes = self.kept_inputs()
         gx = gc = None
         if self.needs(0):
-            gx = (x * gy.sum(1, keepdim=True) - matmul(gy, codes)) * 2.0
+            gx = fit((x * gy.sum(1, keepdim=True) - matmul(gy, codes)) * 2.0, x.shape, x.dtype)
         if self.needs(1):
             gc = (codes * gy.sum(0).unsqueeze(1) - matmul(gy.transpose(0, 1), x)) * 2.0
+            gc = fit(gc, codes.shape, codes.dtype)
         return gx, gc
 
 

@@ -20,6 +20,7 @@ from minicnn.core.function import Function
 from minicnn.core.modes import no_grad, recomputing
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array, Ints, Shape
+from minicnn.ops.cast import cast
 from minicnn.ops.shape import broadcast_to, reshape
 
 
@@ -158,10 +159,15 @@ class ScaleShift(Function):
 
 def _check(op: str, input: Tensor, shape: Shape, **parameters: Tensor | None) -> None:
     """Floating input and parameters, each parameter of that shape."""
-    checks.floating(op, input=input, **parameters)
+    checks.kernel_dtype(op, input=input, **parameters)
     for name, value in parameters.items():
         if value is not None and value.shape != shape:
             raise checks.value_error(op, f"{name} must have shape {shape}, got {value.shape}", input=input)
+
+
+def _alike(input: Tensor, *parameters: Tensor | None) -> list[Tensor | None]:
+    """The parameters in the input's dtype; their gradients are cast back."""
+    return [None if value is None else cast(value, input.dtype) for value in parameters]
 
 
 def _check_running(op: str, **running: Tensor | None) -> None:
@@ -259,6 +265,7 @@ def batch_norm(
     n = view[0] * view[4]
     if n == 1:
         raise checks.value_error(op, "expected more than 1 value per channel when training", input=input)
+    weight, bias = _alike(input, weight, bias)
     y, mean, var = Normalize(view, eps)(input, weight, bias)
     _update_running(running_mean, running_var, mean, var, momentum, n)
     return y  # type: ignore[no-any-return]
@@ -277,6 +284,8 @@ def _by_given(
     """Normalise channels by statistics that are given, folded into one scale and one shift."""
     if mean is None or var is None:
         raise checks.value_error(op, "running_mean and running_var must be given when not training", input=input)
+    mean, var = cast(mean, input.dtype), cast(var, input.dtype)
+    weight, bias = _alike(input, weight, bias)
     scale = (var + eps) ** -0.5
     if weight is not None:
         scale = scale * weight
@@ -340,6 +349,7 @@ def instance_norm(
         return _by_given(op, input, running_mean, running_var, weight, bias, eps, (batch, 1, channels, 1, run))
     if run == 1:
         raise checks.value_error(op, "expected more than 1 spatial element", input=input)
+    weight, bias = _alike(input, weight, bias)
     y, mean, var = Normalize((1, batch, channels, 1, run), eps)(input, weight, bias)
     if batch and (running_mean is not None or running_var is not None):
         with no_grad():
@@ -391,6 +401,7 @@ def layer_norm(
         raise checks.value_error(op, f"input must end in normalized_shape {shape}", input=input)
     _check(op, input, shape, weight=weight, bias=bias)
     view = (1, prod(input.shape[: -len(shape)]), 1, prod(shape), 1)
+    weight, bias = _alike(input, weight, bias)
     return Normalize(view, eps)(input, weight, bias)[0]  # type: ignore[no-any-return]
 
 
@@ -438,4 +449,5 @@ def group_norm(
     view = (1, batch, num_groups, channels // num_groups, prod(input.shape[2:]))
     if batch * view[3] * view[4] == 1:
         raise checks.value_error(op, "expected more than 1 value per group", input=input)
+    weight, bias = _alike(input, weight, bias)
     return Normalize(view, eps)(input, weight, bias)[0]  # type: ignore[no-any-return]

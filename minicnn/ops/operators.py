@@ -47,6 +47,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "__truediv__": ops.div,
     "__rtruediv__": _swapped(ops.div),
     "__floordiv__": ops.floor_divide,
+    "__rfloordiv__": _swapped(ops.floor_divide),
     "__mod__": ops.remainder,
     "__rmod__": _swapped(ops.remainder),
     "__pow__": ops.pow,
@@ -78,7 +79,7 @@ METHODS = """
     square reciprocal sin cos tan atan erf abs sign floor ceil round trunc clamp relu sigmoid tanh softmax log_softmax
     logsumexp sum mean var std norm amax amin prod cumsum all any max min argmax argmin sort argsort topk flatten
     unflatten squeeze unsqueeze transpose movedim moveaxis broadcast_to expand_as roll repeat_interleave split chunk
-    unbind gather scatter scatter_add index_select take masked_fill masked_select matmul mm bmm dot outer
+    unbind gather scatter scatter_add index_select take masked_fill masked_select matmul mm bmm dot outer to cpu
 """
 
 METHODS_OF_MANY: dict[str, Callable[..., Tensor]] = {

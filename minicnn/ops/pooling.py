@@ -12,7 +12,7 @@ from minicnn.core.function import Function, constant
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array, Ints, Pair, Shape
 from minicnn.core.windows import Window2d
-from minicnn.ops.shape import reshape
+from minicnn.ops.shape import ints, reshape
 
 
 class GatherPlanes(Function):
@@ -76,7 +76,7 @@ def pooling_window(
     op: str, input: Tensor, kernel_size: Pair, stride: Pair | None, padding: Pair, dilation: Pair, ceil_mode: bool
 ) -> tuple[Window2d, tuple[int, int]]:
     """The checked window of a pooling op, and its output size."""
-    checks.floating(op, input=input)
+    checks.kernel_dtype(op, input=input)
     checks.ndim(op, "input", input, 3, 4)
     window = Window2d.of(op, kernel_size, stride, padding, dilation, ceil_mode)
     if any(2 * p > e for p, e in zip(window.padding, window.extent, strict=True)):
@@ -89,15 +89,15 @@ def pooling_window(
 
 def adaptive_size(op: str, input: Tensor, output_size: "int | tuple[int | None, int | None]") -> Shape:
     """The checked (height, width) of an adaptive pooling op; ``None`` keeps the input's."""
-    checks.floating(op, input=input)
+    checks.kernel_dtype(op, input=input)
     checks.ndim(op, "input", input, 3, 4)
-    given = (output_size, output_size) if output_size is None or isinstance(output_size, int) else tuple(output_size)
+    given = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size, output_size)
     out = tuple(n if o is None else o for n, o in zip(input.shape[-2:], given, strict=False))
-    if len(given) != 2 or not all(isinstance(o, int) and o >= 1 for o in out) or 0 in input.shape[-2:]:
+    if len(given) != 2 or not all(hasattr(o, "__index__") and o >= 1 for o in out) or 0 in input.shape[-2:]:
         raise checks.value_error(
             op, f"output_size must be a positive int or a pair of them or None, got {output_size!r}", input=input
         )
-    return out
+    return ints(out)
 
 
 def line(op: str, input: Tensor) -> Tensor:
@@ -108,10 +108,10 @@ def line(op: str, input: Tensor) -> Tensor:
 
 def single(op: str, name: str, value: Ints, least: int = 0) -> int:
     """``value`` as one int, also from a sequence of length 1."""
-    items = (value,) if isinstance(value, int) else tuple(value)
-    if len(items) != 1 or not isinstance(items[0], int) or items[0] < least:
+    items = tuple(value) if isinstance(value, tuple | list) else (value,)
+    if len(items) != 1 or not hasattr(items[0], "__index__") or items[0] < least:
         raise checks.value_error(op, f"{name} must be an int >= {least}, got {value!r}")
-    return items[0]
+    return ints(items)[0]
 
 
 def max_pool2d(
@@ -297,7 +297,7 @@ def max_unpool2d(
     [[[0.0, 0.0], [4.0, 0.0]]]
     """
     op = "max_unpool2d"
-    checks.floating(op, input=input)
+    checks.kernel_dtype(op, input=input)
     checks.ndim(op, "input", input, 3, 4)
     checks.same_device(op, input=input, indices=indices)
     if indices.dtype.kind not in "iu":
@@ -399,7 +399,7 @@ def maxout(input: Tensor, pieces: int, dim: int = 1) -> Tensor:
     >>> mc.ops.maxout(mc.tensor([[1.0, 4.0, -2.0, -3.0]]), 2).tolist()
     [[4.0, -2.0]]
     """
-    checks.floating("maxout", input=input)
+    checks.kernel_dtype("maxout", input=input)
     axis = checks.dim("maxout", dim, input.ndim)
     if not input.ndim or pieces < 1 or not input.shape[axis] or input.shape[axis] % pieces:
         raise checks.value_error("maxout", f"pieces {pieces} must divide axis {dim}", input=input)

@@ -69,7 +69,7 @@ class LeakyRelu(Function):
     def forward(self, x: Array) -> Array:
         self.keep_inputs(0)
         xp, slope = self.xp, self.slope
-        scaled = xp.multiply(real(x), slope)
+        scaled = xp.multiply(real(x) if slope else xp.minimum(real(x), 0), slope)  # inf * 0 would be NaN
         return xp.maximum(x, scaled) if slope <= 1 else xp.minimum(x, scaled)
 
     def backward(self, gy: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from minicnn.ops.cast import cast
 from minicnn.ops.comparisons import eq
 from minicnn.ops.joining import cat
 from minicnn.ops.rounding import abs, sign
-from minicnn.ops.shape import broadcast_to, movedim, reshape
+from minicnn.ops.shape import broadcast_to, ints, movedim, reshape
 
 
 class _Reduction(Function):
@@ -41,7 +41,8 @@ def _axes(op: str, input: Tensor, dim: Ints | None) -> Shape | None:
         return None
     if not isinstance(dim, tuple | list):
         return (checks.dim(op, dim, input.data.ndim),) if input.data.ndim else checks.dims(op, dim, 0)
-    return checks.dims(op, tuple(dim), input.ndim) if len(dim) else None
+    axes = ints(dim)
+    return checks.dims(op, axes, input.ndim) if axes else None
 
 
 class Sum(_Reduction):
@@ -346,7 +347,7 @@ def amin(input: Tensor, dim: Ints | None = None, keepdim: bool = False) -> Tenso
 
 
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """Product over one axis, or of everything; 1 over nothing.
+    """Product over one axis, or of everything; 1 over nothing. Bools and integers multiply as int64.
 
     Parameters
     ----------
@@ -382,7 +383,7 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor
 
 def _halved(x: Tensor) -> Tensor:
     """The product over axis 0, which stays with size 1."""
-    if x.dtype.kind in "bu":
+    if x.dtype.kind in "biu":
         x = cast(x, "int64")
     n = x.shape[0]
     if n == 0:
@@ -412,7 +413,7 @@ class Cumsum(Function):
 
 
 def cumsum(input: Tensor, dim: int) -> Tensor:
-    """Running sum along an axis: element i is the sum of elements 0 .. i.
+    """Running sum along an axis: element i is the sum of elements 0 .. i. Bools and integers add up as int64.
 
     Gradient
     --------
@@ -424,6 +425,8 @@ def cumsum(input: Tensor, dim: int) -> Tensor:
     >>> mc.ops.cumsum(mc.tensor([1, 2, 3]), 0).tolist()
     [1, 3, 6]
     """
+    if input.dtype.kind != "f":
+        input = cast(input, "int64")
     if not input.ndim:
         return reshape(cumsum(reshape(input, 1), dim), ())
     return Cumsum(checks.dim("cumsum", dim, input.ndim))(input)  # type: ignore[no-any-return]

@@ -136,7 +136,7 @@ def interpolate(
     >>> mc.ops.interpolate(x, size=(1, 4), mode="bilinear").tolist()
     [[[[1.0, 1.25, 1.75, 2.0]]]]
     """
-    checks.floating("interpolate", input=input)
+    checks.kernel_dtype("interpolate", input=input)
     checks.ndim("interpolate", "input", input, 3, 4)
     if mode not in MODES:
         raise checks.value_error("interpolate", f"mode must be one of {MODES}, got {mode!r}")

@@ -105,7 +105,7 @@ class RoiAlignAdjoint(Function):
 
 def _rows(op: str, input: Tensor, boxes: Tensor | Sequence[Tensor]) -> Tensor:
     """Boxes as one Tensor (K, 5), checked against the batch."""
-    checks.floating(op, input=input)
+    checks.kernel_dtype(op, input=input)
     checks.ndim(op, "input", input, 4)
     if not isinstance(boxes, Tensor):
         boxes = _numbered(op, input, boxes)

@@ -4,11 +4,20 @@ reshape / reshape, permute / inverse permute, broadcast_to / sum_to, flip / flip
 """
 
 from math import prod
+from operator import index
 
 from minicnn.core import checks
 from minicnn.core.function import Function
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array, Ints, Shape
+
+
+def ints(value: Ints) -> Shape:
+    """One int or several, NumPy's included, as a tuple."""
+    if isinstance(value, int):
+        return (value,)
+    single = hasattr(value, "__index__") and not getattr(value, "ndim", 0)
+    return (index(value),) if single else tuple(map(index, value))  # type: ignore[arg-type]
 
 
 class Reshape(Function):
@@ -49,7 +58,7 @@ def reshape(input: Tensor, shape: Ints) -> Tensor:
     >>> mc.ops.reshape(mc.tensor([[1, 2], [3, 4]]), (-1,)).tolist()
     [1, 2, 3, 4]
     """
-    return Reshape((shape,) if isinstance(shape, int) else tuple(shape))(input)  # type: ignore[no-any-return]
+    return Reshape(shape if isinstance(shape, tuple) else ints(shape))(input)  # type: ignore[no-any-return]
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
@@ -108,7 +117,7 @@ def squeeze(input: Tensor, dim: Ints | None = None) -> Tensor:
     >>> mc.ops.squeeze(mc.tensor([[[1], [2]]])).shape
     (2,)
     """
-    axes = checks.dims("squeeze", _tuple(dim), input.ndim)
+    axes = checks.dims("squeeze", None if dim is None else ints(dim), input.ndim)
     return reshape(input, tuple(n for i, n in enumerate(input.shape) if n != 1 or i not in axes))
 
 
@@ -162,7 +171,7 @@ def permute(input: Tensor, dims: Ints) -> Tensor:
     >>> mc.ops.permute(mc.tensor([[[1, 2, 3]]]), (2, 0, 1)).shape
     (3, 1, 1)
     """
-    axes = checks.dims("permute", _tuple(dims), input.ndim)
+    axes = checks.dims("permute", ints(dims), input.ndim)
     if len(axes) != input.ndim:
         raise checks.value_error("permute", f"dims {dims} must name each axis once", input=input)
     return Permute(axes)(input)  # type: ignore[no-any-return]
@@ -202,8 +211,8 @@ def movedim(input: Tensor, source: Ints, destination: Ints) -> Tensor:
     >>> mc.ops.movedim(mc.tensor([[[1, 2, 3]]]), -1, 0).shape
     (3, 1, 1)
     """
-    sources = checks.dims("movedim", _tuple(source), input.ndim)
-    targets = checks.dims("movedim", _tuple(destination), input.ndim)
+    sources = checks.dims("movedim", ints(source), input.ndim)
+    targets = checks.dims("movedim", ints(destination), input.ndim)
     if len(sources) != len(targets):
         raise checks.value_error("movedim", f"source {source} and destination {destination} differ in length")
     axes = [axis for axis in range(input.ndim) if axis not in sources]
@@ -273,7 +282,7 @@ def broadcast_to(input: Tensor, shape: Ints) -> Tensor:
     >>> mc.ops.broadcast_to(mc.tensor([[1], [2]]), (2, 3)).tolist()
     [[1, 1, 1], [2, 2, 2]]
     """
-    target = (shape,) if isinstance(shape, int) else tuple(shape)
+    target = ints(shape)
     return input if input.shape == target else BroadcastTo(target)(input)
 
 
@@ -290,7 +299,7 @@ def expand(input: Tensor, sizes: Ints) -> Tensor:
     >>> mc.ops.expand(mc.tensor([[1], [2]]), (-1, 2)).tolist()
     [[1, 1], [2, 2]]
     """
-    target = (sizes,) if isinstance(sizes, int) else tuple(sizes)
+    target = ints(sizes)
     lead = len(target) - input.ndim
     if lead < 0 or -1 in target[:lead]:
         raise checks.value_error("expand", f"sizes {target} do not fit", input=input)
@@ -320,7 +329,7 @@ def sum_to(input: Tensor, shape: Ints) -> Tensor:
     >>> mc.ops.sum_to(mc.tensor([[1, 2], [3, 4]]), (2, 1)).tolist()
     [[3], [7]]
     """
-    target = (shape,) if isinstance(shape, int) else tuple(shape)
+    target = ints(shape)
     return input if input.shape == target else SumTo(target)(input)
 
 
@@ -350,7 +359,7 @@ def flip(input: Tensor, dims: Ints) -> Tensor:
     >>> mc.ops.flip(mc.tensor([[1, 2], [3, 4]]), (1,)).tolist()
     [[2, 1], [4, 3]]
     """
-    return Flip(checks.dims("flip", _tuple(dims), input.ndim))(input)  # type: ignore[no-any-return]
+    return Flip(checks.dims("flip", ints(dims), input.ndim))(input)  # type: ignore[no-any-return]
 
 
 class Roll(Function):
@@ -381,7 +390,7 @@ def roll(input: Tensor, shifts: Ints, dims: Ints | None = None) -> Tensor:
     """
     if dims is None:
         return reshape(roll(reshape(input, -1), shifts, 0), input.shape)
-    amounts, axes = (shifts,) if isinstance(shifts, int) else tuple(shifts), (dims,) if isinstance(dims, int) else dims
+    amounts, axes = ints(shifts), ints(dims)
     if len(amounts) != len(axes):
         raise checks.value_error("roll", f"shifts {shifts} and dims {dims} differ in length", input=input)
     return Roll(amounts, tuple(checks.dim("roll", d, input.ndim) for d in axes))(input)  # type: ignore[no-any-return]
@@ -400,7 +409,7 @@ def tile(input: Tensor, dims: Ints) -> Tensor:
     >>> mc.ops.tile(mc.tensor([1, 2]), (2, 2)).tolist()
     [[1, 2, 1, 2], [1, 2, 1, 2]]
     """
-    times = (dims,) if isinstance(dims, int) else tuple(dims)
+    times = ints(dims)
     times = (1,) * (input.ndim - len(times)) + times
     shape = (1,) * (len(times) - input.ndim) + input.shape
     apart = tuple(n for size in shape for n in (1, size))
@@ -421,7 +430,7 @@ def repeat(input: Tensor, sizes: Ints) -> Tensor:
     >>> mc.ops.repeat(mc.tensor([1, 2]), (2, 1)).tolist()
     [[1, 2], [1, 2]]
     """
-    times = (sizes,) if isinstance(sizes, int) else tuple(sizes)
+    times = ints(sizes)
     if len(times) < input.ndim:
         raise checks.value_error("repeat", f"sizes {times} have fewer entries than the input has axes", input=input)
     return tile(input, times)
@@ -445,7 +454,3 @@ def repeat_interleave(input: Tensor, repeats: int, dim: int | None = None) -> Te
     before, size, after = x.shape[:dim], x.shape[dim], x.shape[dim + 1 :]
     copies = broadcast_to(reshape(x, (*before, size, 1, *after)), (*before, size, repeats, *after))
     return reshape(copies, (*before, size * repeats, *after))
-
-
-def _tuple(value: Ints | None) -> tuple[int, ...] | int | None:
-    return tuple(value) if isinstance(value, list) else value

@@ -55,7 +55,12 @@ def softmax(input: Tensor, dim: int) -> Tensor:
 
 
 def softmin(input: Tensor, dim: int) -> Tensor:
-    """:func:`softmax` of -input."""
+    """:func:`softmax` of -input.
+
+    Gradient
+    --------
+    y * (sum(gy * y) - gy). Any order.
+    """
     return softmax(-input, dim)
 
 

@@ -63,7 +63,7 @@ def unfold(input: Tensor, kernel_size: Pair, dilation: Pair = 1, padding: Pair =
     [[[1.0, 2.0], [2.0, 3.0]]]
     """
     checks.ndim("unfold", "input", input, 3, 4)
-    checks.floating("unfold", input=input)
+    checks.kernel_dtype("unfold", input=input)
     if input.ndim == 3:
         y = unfold(unsqueeze(input, 0), kernel_size, dilation, padding, stride)
         return reshape(y, y.shape[1:])
@@ -105,7 +105,7 @@ def fold(
     [[[[1.0, 4.0, 3.0]]]]
     """
     checks.ndim("fold", "input", input, 2, 3)
-    checks.floating("fold", input=input)
+    checks.kernel_dtype("fold", input=input)
     if input.ndim == 2:
         x = fold(unsqueeze(input, 0), output_size, kernel_size, dilation, padding, stride)
         return reshape(x, x.shape[1:])

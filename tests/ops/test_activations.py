@@ -131,3 +131,8 @@ def test_half_precision_stays_half_at_any_size(op: str) -> None:
         y = getattr(ops, op)(x)
         y.sum().backward()
         assert y.dtype == x.grad.dtype == np.float16
+
+
+def test_leaky_relu_without_slope_passes_infinity() -> None:
+    y = ops.leaky_relu(mc.tensor([float("inf"), float("nan"), -2.0, 3.0]), 0.0).tolist()
+    assert y[0] == float("inf") and y[1] != y[1] and y[2:] == [0.0, 3.0]

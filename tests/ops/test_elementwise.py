@@ -210,3 +210,8 @@ def test_where_on_big_arrays_equals_numpys(dtype: type) -> None:
         condition = mask.T if np.shape(x) == (300, 500) else mask
         left, right = (mc.tensor(v) if isinstance(v, np.ndarray) else v for v in (x, y))
         np.testing.assert_array_equal(ops.where(mc.tensor(condition), left, right).data, np.where(condition, x, y))
+
+
+def test_a_number_is_floor_divided_by_a_tensor() -> None:
+    assert (7 // mc.tensor([2, -2])).tolist() == [3, -4]
+    assert (7.5 // mc.tensor([2.0])).tolist() == [3.0]

@@ -141,3 +141,9 @@ def test_empty_indices_read_nothing() -> None:
     y.backward()
     assert x.grad.tolist() == [[0.0] * 3] * 2
     assert ops.embedding(none, x).shape == (0, 3)
+
+
+@pytest.mark.parametrize("padding_idx", [3, -4])
+def test_a_padding_row_outside_the_table_is_refused(padding_idx: int) -> None:
+    with pytest.raises(ValueError, match=f"embedding: padding_idx {padding_idx} is out of range"):
+        ops.embedding(mc.tensor([0]), mc.tensor(np.ones((3, 2))), padding_idx=padding_idx)

@@ -123,3 +123,23 @@ def test_undoing_gives_back_the_original() -> None:
         (lambda t: ops.split(t, 2, 2), lambda t: ops.cat(t, 2)),
     ):
         assert ops.equal(back(there(a)), a)
+
+
+def test_numpy_ints_are_sizes_and_axes_too() -> None:
+    one, two = np.int64(1), np.int64(2)
+    x = mc.tensor(np.arange(4.0))
+    m = ops.reshape(x, [two, two])
+    assert m.shape == (2, 2) and ops.reshape(m, np.int64(-1)).shape == (4,)
+    assert ops.reshape(x, np.array([2, -1])).shape == (2, 2)
+    assert [part.tolist() for part in ops.split(x, two)] == [[0, 1], [2, 3]]
+    assert [part.shape for part in ops.split(x, np.array([1, 3]))] == [(1,), (3,)]
+    assert ops.chunk(x, two)[1].tolist() == [2, 3]
+    assert ops.flip(m, one).tolist() == [[1, 0], [3, 2]]
+    assert ops.roll(x, one).tolist() == [3, 0, 1, 2]
+    assert ops.roll(m, one, one).tolist() == [[1, 0], [3, 2]]
+    assert ops.tile(x, two).shape == (8,) and ops.repeat(x, [two]).shape == (8,)
+    assert ops.squeeze(ops.unsqueeze(m, one), one).shape == (2, 2)
+    assert ops.movedim(m, one, np.int64(0)).tolist() == [[0, 2], [1, 3]]
+    assert ops.expand(ops.reshape(x, (4, 1)), (np.int64(-1), two)).shape == (4, 2)
+    assert ops.broadcast_to(mc.tensor(1.0), two).shape == ops.sum_to(m, two).shape == (2,)
+    assert ops.pad(x, (one, two)).shape == (7,) and ops.sum(m, one).tolist() == [1, 5]

@@ -51,7 +51,7 @@ def index_select(x: np.ndarray, dim: int, index: np.ndarray) -> np.ndarray:
     return np.moveaxis(np.array([rows[i] for i in index]), 0, dim)
 
 
-def embedding(index: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def embedding(index: np.ndarray, weight: np.ndarray, padding_idx=None) -> np.ndarray:
     return np.array([weight[i] for i in index.reshape(-1)]).reshape(*index.shape, weight.shape[1])
 
 

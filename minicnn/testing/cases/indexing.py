@@ -105,6 +105,11 @@ def _embedding(rng: Rng) -> Sample:
     return Sample((draws.integers(rng, 5, (2, 3)), draws.normal(rng, (5, 4))))
 
 
+case("embedding", variant="padding", torch="torch.nn.functional.embedding")(
+    lambda rng: Sample((draws.integers(rng, 4, (4,)), draws.normal(rng, (5, 2))), {"padding_idx": -1})
+)
+
+
 case("embedding", variant="narrow", torch="torch.nn.functional.embedding")(
     lambda rng: Sample((draws.integers(rng, 5, (4,)), draws.normal(rng, (5, 1))))
 )
