@@ -300,3 +300,21 @@ def test_indices_equal_pytorchs_also_for_ties_and_nan():
     _, expected = torch.nn.functional.max_pool2d(torch.from_numpy(x), (3, 2), (2, 1), 1, return_indices=True)
     _, found = ops.max_pool2d(mc.tensor(x), (3, 2), (2, 1), 1, return_indices=True)
     assert np.array_equal(found.numpy(), expected.numpy())
+
+
+def test_means_of_many_pixels_are_exact_to_float32():
+    x = np.random.default_rng(0).random((1, 1, 700, 900), dtype=np.float32)
+    exact = x.astype(np.float64)
+    np.testing.assert_allclose(ops.global_avg_pool2d(mc.tensor(x)).item(), exact.mean(), rtol=2e-7)
+    tall = ops.avg_pool2d(mc.tensor(x), (700, 100), (1, 10)).numpy()
+    columns = exact.mean((0, 1, 2))
+    expected = [columns[i : i + 100].mean() for i in range(0, 801, 10)]
+    np.testing.assert_allclose(tall.reshape(-1), expected, rtol=2e-7)
+
+
+def test_numpy_ints_are_sizes_too():
+    two, x = np.int64(2), mc.tensor(np.arange(16.0).reshape(1, 1, 4, 4))
+    assert ops.max_pool1d(x[0], two, stride=(two,)).shape == (1, 4, 2)
+    assert ops.avg_pool1d(x[0], two, padding=np.int32(1)).shape == (1, 4, 3)
+    assert ops.adaptive_max_pool2d(x, two).shape == (1, 1, 2, 2)
+    assert ops.adaptive_avg_pool2d(x, (two, None)).shape == (1, 1, 2, 4)

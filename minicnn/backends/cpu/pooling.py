@@ -17,6 +17,7 @@ from minicnn.core.types import Array, Shape
 from minicnn.core.windows import Window2d
 
 _NOWHERE = np.int32(2**31 - 1)  # index of padding; above every real one, so that real elements win ties
+_FEW = 32  # numbers whose sum in their own dtype is exact enough
 _PARTS = 8  # pieces of work that are enough to balance the load
 
 
@@ -269,6 +270,14 @@ def _add(total, value):  # type: ignore[no-untyped-def]
 
 
 @inline
+def _sum_tall(x, start, stop, total):  # type: ignore[no-untyped-def]
+    for c in range(total.size):
+        total[c] = 0
+    for i in range(start, stop):
+        _add(total, x[i])
+
+
+@inline
 def _sum_rows(x, y, first, last, r0, r1, rdiv, cdiv, taps, stride, padding):  # type: ignore[no-untyped-def]
     """Output rows first..last of one plane, evenly spaced windows: rows first, then columns."""
     w, ow = x.shape[1], y.shape[1]
@@ -276,17 +285,31 @@ def _sum_rows(x, y, first, last, r0, r1, rdiv, cdiv, taps, stride, padding):  # 
     column = np.zeros(max(span + taps - 1, padding + w), x.dtype)
     total = np.empty(span, x.dtype)
     middle = column[padding : padding + w]
+    tall, wide = np.empty(w), np.empty(span)  # float64, for sums of many
     for r in range(first, last):
-        for c in range(w):
-            middle[c] = x[r0[r], c]
-        for i in range(r0[r] + 1, r1[r]):
-            _add(middle, x[i])
-        for i in range(span):
-            total[i] = column[i]
-        for k in range(1, taps):
-            _add(total, column[k : k + span])
-        for o in range(ow):
-            y[r, o] = total[o * stride] / x.dtype.type(rdiv[r] * cdiv[o])
+        if r1[r] - r0[r] <= _FEW:
+            for c in range(w):
+                middle[c] = x[r0[r], c]
+            for i in range(r0[r] + 1, r1[r]):
+                _add(middle, x[i])
+        else:
+            _sum_tall(x, r0[r], r1[r], tall)
+            for c in range(w):
+                middle[c] = tall[c]
+        if taps <= _FEW:
+            for i in range(span):
+                total[i] = column[i]
+            for k in range(1, taps):
+                _add(total, column[k : k + span])
+            for o in range(ow):
+                y[r, o] = total[o * stride] / x.dtype.type(rdiv[r] * cdiv[o])
+        else:
+            for i in range(span):
+                wide[i] = 0
+            for k in range(taps):
+                _add(wide, column[k : k + span])
+            for o in range(ow):
+                y[r, o] = wide[o * stride] / (rdiv[r] * cdiv[o])
 
 
 @inline
