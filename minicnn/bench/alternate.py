@@ -8,8 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from statistics import median
+
+from minicnn.core import checks
 
 
 @dataclass(frozen=True)
@@ -61,28 +64,53 @@ def _say(answer: str) -> None:
 class _Process:
     def __init__(self, contender: Contender) -> None:
         self.name = contender.name
-        self.pipe = subprocess.Popen(  # noqa: S603 - the caller's own command
-            contender.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self._answer("ready")
+        try:
+            self.pipe = subprocess.Popen(  # noqa: S603 - the caller's own command
+                contender.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+        except OSError as error:
+            raise RuntimeError(f"bench: contender {self.name!r} cannot be started: {error}") from None
+        answer = self._answer()
+        if answer != "ready":
+            raise self._failure(f"answered {answer!r} instead of 'ready'")
 
-    def _answer(self, expected: str = "") -> str:
+    def _answer(self) -> str:
         assert self.pipe.stdout is not None
         line = self.pipe.stdout.readline().strip()
-        if not line or (expected and line != expected):
-            raise RuntimeError(f"bench: contender {self.name!r} stopped or answered {line!r}")
+        if not line:
+            raise self._failure("stopped")
         return line
+
+    def _failure(self, problem: str) -> RuntimeError:
+        """What to raise; the process is ended, since it may not be listening any more."""
+        self.close(patience=0.5)
+        return RuntimeError(f"bench: contender {self.name!r} {problem} [exit status {self.pipe.returncode}]")
 
     def run(self, count: int) -> float:
         assert self.pipe.stdin is not None
-        self.pipe.stdin.write(f"run {count}\n")
-        self.pipe.stdin.flush()
-        return float(self._answer())
+        try:
+            self.pipe.stdin.write(f"run {count}\n")
+            self.pipe.stdin.flush()
+        except OSError:
+            raise self._failure("stopped") from None
+        answer = self._answer()
+        try:
+            return float(answer)
+        except ValueError:
+            raise self._failure(f"answered {answer!r} instead of seconds") from None
 
-    def close(self) -> None:
+    def close(self, patience: float = 10.0) -> None:
+        """End of input asks the process to finish; one that does not listen is killed."""
         assert self.pipe.stdin is not None
-        self.pipe.stdin.close()
-        self.pipe.wait()
+        assert self.pipe.stdout is not None
+        with suppress(OSError):  # a line that a dead process never read
+            self.pipe.stdin.close()
+        try:
+            self.pipe.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.pipe.kill()
+            self.pipe.wait()
+        self.pipe.stdout.close()
 
 
 def alternate(contenders: Sequence[Contender], *, rounds: int = 15, seconds: float = 0.3) -> dict[str, Timing]:
@@ -90,8 +118,8 @@ def alternate(contenders: Sequence[Contender], *, rounds: int = 15, seconds: flo
 
     Parameters
     ----------
-    contenders : sequence of Contender
-    rounds : int
+    contenders : sequence of Contender, each with a name of its own
+    rounds : int, at least 1
         How often each one runs; the order within a round alternates.
     seconds : float
         About how long one turn takes; sets the repetitions, after a warm-up turn that is not counted.
@@ -99,7 +127,19 @@ def alternate(contenders: Sequence[Contender], *, rounds: int = 15, seconds: flo
     Returns
     -------
     dict of Timing by name
+
+    Raises
+    ------
+    ValueError
+        Two contenders of one name, ``rounds`` below 1.
+    RuntimeError
+        A contender that cannot be started, stops, or answers with anything but its seconds. All are ended.
     """
+    names = [contender.name for contender in contenders]
+    if len(set(names)) != len(names):
+        raise checks.value_error("bench", "contenders must have different names", names=names)
+    if rounds < 1:
+        raise checks.value_error("bench", f"rounds must be at least 1, got {rounds}")
     processes: list[_Process] = []
     try:
         for contender in contenders:
@@ -108,7 +148,7 @@ def alternate(contenders: Sequence[Contender], *, rounds: int = 15, seconds: flo
         for process in processes:
             process.run(3)
             once = process.run(3) / 3
-            counts[process.name] = max(1, round(seconds / once))
+            counts[process.name] = max(1, round(seconds / max(once, 1e-9)))
             process.run(counts[process.name])
         timings = {process.name: Timing(process.name) for process in processes}
         for turn in range(rounds):
