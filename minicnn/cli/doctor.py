@@ -71,18 +71,19 @@ def _numba() -> list[tuple[str, str]]:
 
 
 def gpu() -> str:
-    """The GPU's name, or the reason why none is used."""
+    """Why no GPU is used, and what CuPy, where it is installed, sees of one."""
+    unused = "not used: this release has no GPU backend"
     if importlib.util.find_spec("cupy") is None:
-        return 'not used: CuPy is not installed (pip install "minicnn[cuda12]" or "minicnn[cuda13]")'
+        return unused
     try:
         import cupy
 
         if not cupy.cuda.is_available():
-            return "not used: CuPy finds no CUDA device or driver"
+            return f"{unused}; CuPy finds no CUDA device or driver"
         properties = cupy.cuda.runtime.getDeviceProperties(0)
-        return f"{properties['name'].decode()}, {properties['totalGlobalMem'] / 2**30:.0f} GiB"
+        return f"{unused}; CuPy sees {properties['name'].decode()}, {properties['totalGlobalMem'] / 2**30:.0f} GiB"
     except Exception as error:  # noqa: BLE001 - whatever is broken there, the rest of the report must appear
-        return f"not used: CuPy does not load ({type(error).__name__}: {error})"
+        return f"{unused}; CuPy does not load ({type(error).__name__}: {error})"
 
 
 def _versions() -> list[tuple[str, str]]:

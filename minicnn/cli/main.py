@@ -31,13 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = options.command(options)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("minicnn: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:  # training says what it saved
+        print(f"minicnn: {stop}; continue with --resume" if str(stop) else "minicnn: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe has left: `minicnn list | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, OSError) as error:
+    except (ValueError, TypeError, FloatingPointError, OSError) as error:
         if options.debug:
             raise
         print(f"minicnn: {error}", file=sys.stderr)

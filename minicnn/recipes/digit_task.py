@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import data, metrics, nn, optim
-from minicnn.core import rng
+from minicnn.core import checks, rng
 from minicnn.core.modes import no_grad
 from minicnn.core.tensor import Tensor, tensor
 from minicnn.explain import draw_features, features
 from minicnn.recipes import pictures
 from minicnn.recipes.recipe import Options, Recipe
-from minicnn.recipes.report import Report
+from minicnn.recipes.report import Expectation, Report
 from minicnn.training import Trainer
 
 Array = NDArray[Any]
@@ -72,12 +72,14 @@ class Result:
 def load(settings: Settings, options: Options) -> tuple[data.ArrayDataset, data.ArrayDataset]:
     """Training and held-out part as LeNet's input: float32 (N, 1, 32, 32), paper -0.1, ink 1.175."""
     parts = []
+    if settings.source == "digits" and options.data is not None:
+        raise checks.value_error("run", "this preset has its data built in; leave out --data", data=str(options.data))
     for split in ("train", "test"):
         if settings.source == "digits":
             raw, prepare = data.digits(split), data.lenet_input()
         else:
             if options.data is None:
-                raise ValueError("run: the paper preset needs the MNIST files: pass their folder with --data")
+                raise checks.value_error("run", "this preset needs the MNIST files: pass their folder with --data")
             raw, prepare = data.mnist(options.data, split), data.lenet_input(255.0, 1)
         images, labels = raw.arrays
         move = data.RandomCrop(32, settings.shift, PAPER) if split == "train" and settings.shift else None
@@ -125,7 +127,7 @@ def train(
         schedule=schedule,
         out=folder,
         checkpoint_every=settings.checkpoint_every,
-        config={"recipe": name, "preset": options.preset, "seed": options.seed, "epochs": epochs},
+        config={"recipe": name, "preset": options.preset, "seed": options.seed, **vars(settings), "epochs": epochs},
     )
     batches = data.DataLoader(learn, settings.batch_size, shuffle=True, num_workers=1)
     history = trainer.fit(batches, epochs, evaluate=data.DataLoader(held_out, 256), resume=options.resume)
@@ -163,7 +165,7 @@ def run_one(
     options: Options,
     build: Callable[[], Any],
     decide: Callable[[Array], Array],
-    expected: dict[str, Any],
+    expected: dict[str, Expectation],
     extra: Callable[[Result, Path], list[str]] | None = None,
 ) -> Report:
     """A recipe that trains one network: train, draw, report."""
@@ -172,17 +174,34 @@ def run_one(
     options.out.mkdir(parents=True, exist_ok=True)
     result = train(recipe.name, build, decide, settings, options, options.out)
     drawn = draw(result, options.out) + (extra(result, options.out) if extra else [])
+    values = {"test accuracy": result.accuracy, "train accuracy": result.train_accuracy}
+    return finish(recipe, options, values, {"parameters": result.parameters}, expected, drawn, start)
+
+
+def finish(
+    recipe: Recipe,
+    options: Options,
+    values: dict[str, float],
+    facts: dict[str, Any],
+    expected: dict[str, Expectation],
+    drawn: list[str],
+    start: float,
+) -> Report:
+    """The report of a run that began at ``start``, written into its folder.
+
+    Expectations are those of the tiny preset at full length; a run of another kind is not compared with them.
+    """
     report = Report(
         recipe=recipe.name,
         preset=options.preset,
         device=options.device,
         seed=options.seed,
-        epochs=options.epochs or settings.epochs,
-        metrics={"test accuracy": result.accuracy, "train accuracy": result.train_accuracy},
+        epochs=options.epochs or recipe.presets[options.preset].epochs,
+        metrics=values,
         expected=expected if options.preset == "tiny" and options.epochs is None else {},
         pictures=drawn,
         seconds=time.perf_counter() - start,
-        facts={"parameters": result.parameters},
+        facts=facts,
     )
     report.write(options.out)
     return report

@@ -6,7 +6,7 @@ from typing import Literal
 
 from minicnn import models
 from minicnn.recipes import pictures
-from minicnn.recipes.digit_task import Settings, draw, train
+from minicnn.recipes.digit_task import Settings, draw, finish, train
 from minicnn.recipes.recipe import Options, Recipe
 from minicnn.recipes.report import Expectation, Report
 
@@ -29,20 +29,7 @@ def _run(recipe: Recipe, options: Options) -> Report:
         points[mode] = (result.parameters, result.accuracy)
         drawn += [f"{mode}/{name}" for name in draw(result, folder)]
     pictures.draw_costs(points, options.out / "costs.png")
-    report = Report(
-        recipe=recipe.name,
-        preset=options.preset,
-        device=options.device,
-        seed=options.seed,
-        epochs=options.epochs or settings.epochs,
-        metrics=metrics,
-        expected=EXPECTED if options.preset == "tiny" and options.epochs is None else {},
-        pictures=[*drawn, "costs.png"],
-        seconds=time.perf_counter() - start,
-        facts=facts,
-    )
-    report.write(options.out)
-    return report
+    return finish(recipe, options, metrics, facts, EXPECTED, [*drawn, "costs.png"], start)
 
 
 RECIPE = Recipe(
@@ -51,7 +38,7 @@ RECIPE = Recipe(
     title="LeNet with global average pooling",
     summary="2 742 parameters instead of 61 706, and what that costs",
     presets={
-        "tiny": Settings("digits", epochs=30, batch_size=16, lr=0.1, weight_decay=1e-4),
+        "tiny": Settings("digits", epochs=30, batch_size=16, lr=0.1, weight_decay=1e-4, shift=1),
         "paper": Settings("mnist", epochs=20, batch_size=32, lr=0.05, weight_decay=1e-4, checkpoint_every=1000),
     },
     runner=_run,

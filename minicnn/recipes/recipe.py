@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from minicnn.core import checks
 from minicnn.recipes.report import Report
 
 
@@ -69,8 +70,11 @@ class Recipe:
         ValueError
             For a preset that the recipe does not have, or options that it cannot serve.
         """
+        op = f"run {self.name}"
         if options.preset not in self.presets:
-            raise ValueError(f"run {self.name}: preset {options.preset!r} is not one of {', '.join(self.presets)}")
+            raise checks.value_error(op, f"preset {options.preset!r} is not one of {', '.join(self.presets)}")
         if options.epochs is not None and options.epochs < 1:
-            raise ValueError(f"run {self.name}: epochs must be at least 1, got {options.epochs}")
+            raise checks.value_error(op, f"epochs must be at least 1, got {options.epochs}")
+        if options.out.exists() and not options.out.is_dir():
+            raise checks.value_error(op, "--out must be a folder", out=str(options.out))
         return self.runner(self, options)
