@@ -121,6 +121,7 @@ class Trainer:
         self.seconds = 0.0
         self._running: dict[str, float] = {}
         self._place: Any = None  # of the training loader, after the last finished step
+        self._begun: Any = None  # the loader of an epoch that is begun and not finished
         self._saved_step: int | None = None
         self._clock = self._drawn = time.monotonic()
         self._environment: dict[str, str] = {}
@@ -252,7 +253,10 @@ class Trainer:
 
     def _begin(self, loader: Any) -> None:
         """Make the folder ready for a new run: a run killed before its first checkpoint can be resumed too."""
-        self._place = place_of(loader)
+        if self._running or (self._begun is not None and loader is self._begun):
+            self._go_back(loader)  # an error or Ctrl-C left the epoch unfinished
+        else:
+            self._place = place_of(loader)
         if self.epoch or self.step:  # fit was called again to train longer
             return
         if self.log is not None:
@@ -261,7 +265,16 @@ class Trainer:
             self.log.start(0)
         self.save(keep_previous=False)
 
+    def _go_back(self, loader: Any) -> None:
+        """Put the loader after the last finished step; the epoch starts again where a loader cannot say its place."""
+        if self._place is not None:
+            loader.load_state_dict(self._place)
+        elif self._running:
+            self.progress.note("the loader cannot say where it stood: the unfinished epoch starts again")
+            self._running = {}
+
     def _train_epoch(self, loader: Any) -> None:
+        self._begun = loader
         self.model.train()
         for batch in loader:
             value, output = self.train_step(batch)
@@ -293,7 +306,7 @@ class Trainer:
             self.schedule.step()
         self.history.append(row)
         self.epoch += 1
-        self._running = {}
+        self._running, self._begun = {}, None
         self._place = place_of(loader)
         self.progress.note(_line(row))
         self._call("epoch")
@@ -396,12 +409,11 @@ class Trainer:
             self.progress.note(f"resume: not bit-exact, {line}")
         for name, part in self._parts.items():
             part.load_state_dict(state["parts"][name])
-        if state["loader"] is not None:
-            loader.load_state_dict(state["loader"])
         rng.set_state(state["rng"])
         self.epoch, self.step, self._saved_step = state["epoch"], state["step"], state["step"]
         self._running, self.history = dict(state["running"]), list(state["history"])
         self._place, self.seconds = state["loader"], state["seconds"]
+        self._go_back(loader)
         lost = self.log.start(state["log"], self.step)
         if lost:
             self.progress.note(f"resume: {lost}")

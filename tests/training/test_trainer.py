@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import io
 import math
 import os
 import signal
@@ -104,6 +105,58 @@ def test_fit_goes_on_where_it_ended():
     assert fingerprint(twice) == expected
 
 
+@pytest.mark.parametrize(("event", "step"), [("step", 1), ("step", 11), ("step", 16), ("epoch", 16)])
+def test_fit_goes_on_after_an_error_in_a_callback(event, step):
+    alone, train, held_out = make()
+    alone.fit(train, EPOCHS, evaluate=held_out)
+
+    def fail(now, t):
+        if now == event and t.step == step:
+            t.callbacks.remove(fail)
+            raise RuntimeError("once")
+
+    trainer, train, held_out = make(callbacks=[fail])
+    with pytest.raises(RuntimeError, match="once"):
+        trainer.fit(train, EPOCHS, evaluate=held_out)
+    trainer.fit(train, EPOCHS, evaluate=held_out)
+    assert fingerprint(trainer) == fingerprint(alone)
+
+
+def test_fit_goes_on_after_an_error_in_evaluation():
+    alone, train, held_out = make()
+    alone.fit(train, 2, evaluate=held_out)
+    trainer, train, held_out = make()
+    with pytest.raises(ValueError, match="gave no items"):
+        trainer.fit(train, 1, evaluate=[])
+    trainer.fit(train, 2, evaluate=held_out)
+    assert fingerprint(trainer) == fingerprint(alone)
+
+
+@pytest.mark.parametrize("step", [0, 5])
+def test_fit_after_a_loss_that_was_not_finite_takes_that_batch_again(step):
+    trainer, train, _ = make()
+    seen, plain, train_step = [], trainer.loss, trainer.train_step
+    trainer.loss = lambda output, targets: plain(output, targets) * (math.nan if trainer.step == step else 1.0)
+    trainer.train_step = lambda batch: (seen.append(batch[1].tolist()), train_step(batch))[1]
+    with pytest.raises(FloatingPointError):
+        trainer.fit(train, 1)
+    trainer.loss = plain
+    trainer.fit(train, 1)
+    assert seen.pop(step) == seen[step] and (trainer.epoch, trainer.step) == (1, 8)
+    assert seen == [labels.tolist() for _, labels in make()[1]]
+
+
+def test_a_loader_without_a_place_starts_the_unfinished_epoch_again():
+    trainer, train, _ = make(callbacks=[lambda event, t: 1 / (t.step - 3)])
+    batches = list(train)
+    with pytest.raises(ZeroDivisionError):
+        trainer.fit(batches, 1)
+    trainer.callbacks.clear()
+    trainer.progress = Lines(io.StringIO())
+    trainer.fit(batches, 1)
+    assert "starts again" in trainer.progress.stream.getvalue() and trainer.step == 3 + len(batches)
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(tmp_path):
     trainer, train, _ = make(tmp_path, checkpoint_every=2)
     plain = trainer.loss
@@ -197,8 +250,6 @@ def test_ctrl_c_without_a_folder_says_that_nothing_was_saved():
 
 def test_lines_report_every_epoch(capsys):
     trainer, train, held_out = make(progress="none")
-    import io
-
     stream = io.StringIO()
     trainer.progress = Lines(stream)
     trainer.fit(train, 2, evaluate=held_out)
