@@ -6,6 +6,7 @@ so any number of workers gives the same bytes. The position is two numbers, epoc
 in the middle of an epoch and ``load_state_dict`` later continue with exactly the next batch.
 """
 
+import zlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -121,6 +122,7 @@ class DataLoader:
         self.seed = int(rng.get_state()["seed"]) if seed is None else seed
         self._position = (0, 0)  # epoch, batches of it already handed out
         self._fresh = True  # the next iter() starts at _position instead of the epoch after it
+        self._known: tuple[int, dict[str, int]] | None = None  # seed and fingerprint under it
 
     def __len__(self) -> int:
         return len(self.batch_sampler)
@@ -139,13 +141,7 @@ class DataLoader:
     def state_dict(self) -> dict[str, int]:
         """Where the loader stands, after the batches handed out so far."""
         epoch, batch = self._position
-        return {
-            "epoch": epoch,
-            "batch": batch,
-            "seed": self.seed,
-            "items": len(self.dataset),
-            "batches": len(self),
-        }
+        return {"epoch": epoch, "batch": batch, "seed": self.seed, **self._fingerprint(self.seed)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue where :meth:`state_dict` was taken.
@@ -153,15 +149,36 @@ class DataLoader:
         Raises
         ------
         ValueError
-            If dataset or batch size differ: the order would not be the same.
+            If number of items, batch size or sampler differ: the order would not be the same.
         """
-        for name, here in (("items", len(self.dataset)), ("batches", len(self))):
-            if state[name] != here:
-                raise checks.value_error(
-                    "DataLoader", f"the state is of a loader with {state[name]} {name}, this one has {here}"
-                )
+        lacking = [name for name in ("epoch", "batch", "seed") if name not in state]
+        if lacking:
+            raise checks.value_error("DataLoader", f"the state lacks {', '.join(lacking)}")
+        here = self._fingerprint(state["seed"])
+        for name in ("items", "batch_size", "batches"):
+            if state.get(name, here[name]) != here[name]:
+                message = f"the state is of a loader with {state[name]} {name}, this one has {here[name]}"
+                raise checks.value_error("DataLoader", message.replace("batch_size", "items in a batch"))
+        if state.get("order", here["order"]) != here["order"]:
+            message = "the state is of a loader with another sampler: under its seed this one gives other batches"
+            raise checks.value_error("DataLoader", message, sampler=type(self._sampler()).__name__)
         self.seek(state["epoch"], state["batch"])
         self.seed = state["seed"]
+
+    def _sampler(self) -> Any:
+        return getattr(self.batch_sampler, "sampler", self.batch_sampler)
+
+    def _fingerprint(self, seed: int) -> dict[str, int]:
+        """What a loader must share with another one to give the same batches; ``order`` sums up the first epoch's."""
+        if self._known is None or self._known[0] != seed:
+            plan = [np.asarray(indices, np.int64) for indices in self.batch_sampler.batches(0, seed)]
+            order = 0
+            for indices in plan:
+                order = zlib.crc32(indices.tobytes(), zlib.crc32(len(indices).to_bytes(8, "little"), order))
+            size = len(plan[0]) if plan else 0
+            counts = {"items": len(self.dataset), "batch_size": size, "batches": len(self), "order": order}
+            self._known = (seed, counts)
+        return self._known[1]
 
     def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
         plan = self.batch_sampler.batches(epoch, self.seed)

@@ -135,8 +135,26 @@ def test_a_state_of_another_dataset_is_refused():
     state = DataLoader(Plain(6), 2).state_dict()
     with pytest.raises(ValueError, match="a loader with 6 items, this one has 8"):
         DataLoader(Plain(8), 2).load_state_dict(state)
-    with pytest.raises(ValueError, match="a loader with 3 batches, this one has 2"):
+    with pytest.raises(ValueError, match="a loader with 2 items in a batch, this one has 3"):
         DataLoader(Plain(6), 3).load_state_dict(state)
+
+
+def test_a_state_of_other_batches_is_refused():
+    state = DataLoader(Plain(6), 4, seed=1).state_dict()
+    with pytest.raises(ValueError, match="a loader with 4 items in a batch, this one has 5"):
+        DataLoader(Plain(6), 5).load_state_dict(state)  # as many batches
+    with pytest.raises(ValueError, match="a loader with 2 batches, this one has 1"):
+        DataLoader(Plain(6), 4, drop_last=True).load_state_dict(state)
+    with pytest.raises(ValueError, match=r"another sampler.*sampler='RandomSampler'"):
+        DataLoader(Plain(6), 4, shuffle=True).load_state_dict(state)
+    with pytest.raises(ValueError, match="the state lacks epoch, batch, seed"):
+        DataLoader(Plain(6), 4).load_state_dict({})
+
+
+def test_a_state_brings_its_seed():
+    first, second = (DataLoader(Plain(6), 4, shuffle=True, seed=s) for s in (1, 2))
+    second.load_state_dict(first.state_dict())
+    assert _bytes(first) == _bytes(second)
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
