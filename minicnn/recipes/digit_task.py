@@ -20,7 +20,7 @@ from minicnn.core.tensor import Tensor, tensor
 from minicnn.explain import draw_features, features
 from minicnn.recipes import pictures
 from minicnn.recipes.recipe import Options, Recipe
-from minicnn.recipes.report import Expectation, Report
+from minicnn.recipes.report import Report, expectations
 from minicnn.training import Trainer
 
 Array = NDArray[Any]
@@ -165,7 +165,6 @@ def run_one(
     options: Options,
     build: Callable[[], Any],
     decide: Callable[[Array], Array],
-    expected: dict[str, Expectation],
     extra: Callable[[Result, Path], list[str]] | None = None,
 ) -> Report:
     """A recipe that trains one network: train, draw, report."""
@@ -175,7 +174,7 @@ def run_one(
     result = train(recipe.name, build, decide, settings, options, options.out)
     drawn = draw(result, options.out) + (extra(result, options.out) if extra else [])
     values = {"test accuracy": result.accuracy, "train accuracy": result.train_accuracy}
-    return finish(recipe, options, values, {"parameters": result.parameters}, expected, drawn, start)
+    return finish(recipe, options, values, {"parameters": result.parameters}, drawn, start)
 
 
 def finish(
@@ -183,7 +182,6 @@ def finish(
     options: Options,
     values: dict[str, float],
     facts: dict[str, Any],
-    expected: dict[str, Expectation],
     drawn: list[str],
     start: float,
 ) -> Report:
@@ -198,7 +196,7 @@ def finish(
         seed=options.seed,
         epochs=options.epochs or recipe.presets[options.preset].epochs,
         metrics=values,
-        expected=expected if options.preset == "tiny" and options.epochs is None else {},
+        expected=expectations(recipe.name) if options.preset == "tiny" and options.epochs is None else {},
         pictures=drawn,
         seconds=time.perf_counter() - start,
         facts=facts,

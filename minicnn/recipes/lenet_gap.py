@@ -8,9 +8,8 @@ from minicnn import models
 from minicnn.recipes import pictures
 from minicnn.recipes.digit_task import Settings, draw, finish, train
 from minicnn.recipes.recipe import Options, Recipe
-from minicnn.recipes.report import Expectation, Report
+from minicnn.recipes.report import Report
 
-EXPECTED: dict[str, Expectation] = {}
 MODES: tuple[Literal["replace", "concatenate"], ...] = ("replace", "concatenate")
 
 
@@ -29,7 +28,7 @@ def _run(recipe: Recipe, options: Options) -> Report:
         points[mode] = (result.parameters, result.accuracy)
         drawn += [f"{mode}/{name}" for name in draw(result, folder)]
     pictures.draw_costs(points, options.out / "costs.png")
-    return finish(recipe, options, metrics, facts, EXPECTED, [*drawn, "costs.png"], start)
+    return finish(recipe, options, metrics, facts, [*drawn, "costs.png"], start)
 
 
 RECIPE = Recipe(

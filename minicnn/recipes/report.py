@@ -3,7 +3,8 @@
 import json
 import platform
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,17 @@ class Expectation:
 
     def __str__(self) -> str:
         return f"{self.mean:.2%} ({self.lowest:.2%} to {self.highest:.2%} over {self.seeds} seeds)"
+
+
+def expectations(recipe: str) -> dict[str, Expectation]:
+    """What the recipe's tiny preset gave over some seeds, by metric.
+
+    Stored in ``recipes/expectations.json``, which ``benchmarks/recipe_seeds.py`` measures and writes.
+    """
+    text = resources.files("minicnn.recipes").joinpath("expectations.json").read_text()
+    found = json.loads(text)["recipes"].get(recipe, {})
+    names = [f.name for f in fields(Expectation)]
+    return {metric: Expectation(**{n: values[n] for n in names}) for metric, values in found.items()}
 
 
 @dataclass

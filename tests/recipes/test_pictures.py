@@ -19,9 +19,8 @@ def opened(path):
     """The picture's size in pixels, after reading all of it."""
     with Image.open(path) as picture:
         assert picture.format == "PNG"
-        pixels = np.asarray(picture.convert("RGB"))
-    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 5
-    return pixels.shape[1], pixels.shape[0]
+        assert np.count_nonzero(picture.convert("L").histogram()) > 5  # grey levels
+        return picture.size
 
 
 @pytest.mark.parametrize("classes", [None, ["cat", "dog", "owl"]])
