@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minicnn.core import checks
 from minicnn.core.modes import no_grad
 from minicnn.core.tensor import Tensor
 
@@ -37,13 +38,14 @@ def features(model: "Module", x: Tensor) -> dict[str, NDArray[Any]]:
     for name, layer in model.named_modules():
         if not any(True for _ in layer.children()):
             watch(name, layer)
-    training = model.training
+    modes = [(module, module.training) for module in model.modules()]  # a frozen part keeps a mode of its own
     model.eval()
     try:
         with no_grad():
             model(x)
     finally:
-        model.train(training)
+        for module, training in modes:
+            module.training = training
         for handle in handles:
             handle.remove()
     return found
@@ -73,9 +75,16 @@ def draw_features(maps: dict[str, NDArray[Any]], path: str | Path, *, image: int
         PNG file to write.
     image : int
         Which image of the batch.
+
+    Raises
+    ------
+    ValueError
+        No features to draw.
     """
     from matplotlib.figure import Figure
 
+    if not maps:
+        raise checks.value_error("draw_features", "there are no features to draw")
     figure = Figure(figsize=(2.2 * min(len(maps), 5), 2.4 * -(-len(maps) // 5)), layout="constrained")
     axes = np.atleast_1d(figure.subplots(-(-len(maps) // 5), min(len(maps), 5), squeeze=False)).reshape(-1)
     for axis in axes:
