@@ -309,6 +309,8 @@ class ReduceLROnPlateau:
     [0.5]
     """
 
+    takes_metric = True  # step() wants one, which the other schedules do not
+
     def __init__(
         self,
         optimizer: Optimizer,

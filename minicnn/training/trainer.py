@@ -47,6 +47,7 @@ class Trainer:
         as the model changes; in evaluation they see all outputs at once.
     schedule : optional
         Object with ``step()``, called after every epoch, or after every step with ``schedule_per="step"``.
+        ``ReduceLROnPlateau`` is given the epoch's ``eval_loss``, or its ``train_loss`` without an evaluation.
     out : path, optional
         Folder of the run: ``checkpoint.npz`` and the one before, ``log.jsonl``, ``metrics.csv``, ``curves.png``.
         Without it nothing is written.
@@ -103,6 +104,9 @@ class Trainer:
     ) -> None:
         if schedule_per not in ("epoch", "step"):
             raise checks.value_error("Trainer", f"schedule_per must be 'epoch' or 'step', got {schedule_per!r}")
+        if schedule_per == "step" and getattr(schedule, "takes_metric", False):
+            message = f"{type(schedule).__name__} goes by an epoch's loss: schedule_per must be 'epoch'"
+            raise checks.value_error("Trainer", message)
         for name, every in (("checkpoint_every", checkpoint_every), ("log_every", log_every)):
             if every is not None and every < 1:
                 raise checks.value_error("Trainer", f"{name} must be at least 1, got {every}")
@@ -303,7 +307,10 @@ class Trainer:
         self._tick()
         row["seconds"] = round(self.seconds, 3)
         if self.schedule is not None and self.schedule_per == "epoch":
-            self.schedule.step()
+            if getattr(self.schedule, "takes_metric", False):
+                self.schedule.step(row.get("eval_loss", row["train_loss"]))
+            else:
+                self.schedule.step()
         self.history.append(row)
         self.epoch += 1
         self._running, self._begun = {}, None

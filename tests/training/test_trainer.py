@@ -105,6 +105,25 @@ def test_fit_goes_on_where_it_ended():
     assert fingerprint(twice) == expected
 
 
+@pytest.mark.parametrize("evaluated", [True, False])
+def test_a_schedule_that_goes_by_a_metric_gets_the_loss(evaluated):
+    trainer, train, held_out = make()
+    seen, plateau = [], optim.ReduceLROnPlateau(trainer.optimizer, factor=0.5, patience=0, threshold=1e9)
+    step = plateau.step
+    plateau.step = lambda metric: (seen.append(metric), step(metric))
+    trainer.schedule, trainer.schedule_per = plateau, "epoch"
+    history = trainer.fit(train, 3, evaluate=held_out if evaluated else None)
+    assert seen == [row["eval_loss" if evaluated else "train_loss"] for row in history]
+    assert [row["lr"] for row in history] == [0.01, 0.01, 0.005]
+
+
+def test_a_schedule_that_goes_by_a_metric_is_refused_at_every_step():
+    model = nn.Linear(1, 1)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="^Trainer: ReduceLROnPlateau goes by an epoch's loss"):
+        Trainer(model, optimizer, cross_entropy, schedule=optim.ReduceLROnPlateau(optimizer), schedule_per="step")
+
+
 @pytest.mark.parametrize(("event", "step"), [("step", 1), ("step", 11), ("step", 16), ("epoch", 16)])
 def test_fit_goes_on_after_an_error_in_a_callback(event, step):
     alone, train, held_out = make()
