@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -75,7 +77,12 @@ def nodes_run() -> Iterator[list[Function]]:
 
 
 def functions_of(package: str = "minicnn.ops") -> dict[str, type[Function]]:
-    """Registered Functions that are defined in a package, by their full name; without private base classes."""
+    """Registered Functions that are defined in a package, by their full name; without private base classes.
+
+    Loads every module of the package, for those that load lazily register their Functions only then.
+    """
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        importlib.import_module(f"{package}.{module.name}")
     return {
         key: cls
         for key, cls in Function.registry.items()
