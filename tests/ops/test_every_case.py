@@ -10,7 +10,6 @@ import pytest
 from minicnn.core.backprop import grad
 from minicnn.core.function import Function
 from minicnn.core.tensor import Tensor
-from minicnn.ops.cast import ToDevice
 from minicnn.testing.arguments import Arguments
 from minicnn.testing.cases.case import CASES, Case, all_cases
 from minicnn.testing.contracts import functions_of, nodes_run, smuggled_arrays
