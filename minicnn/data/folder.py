@@ -1,7 +1,9 @@
 """Image folders: one sub-folder per class, any layout below it, read through Pillow item by item."""
 
 import os
+import struct
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,10 @@ from minicnn.data.transforms import Apply, apply
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # Pillow tries no other decoder
+_CORRUPT = (  # what Pillow's decoders raise for damaged bytes
+    OSError, SyntaxError, EOFError, ValueError, TypeError, KeyError, IndexError, OverflowError, AttributeError,
+    struct.error, zlib.error,
+)  # fmt: skip
 _MOST_PIXELS = 100_000_000
 
 
@@ -48,29 +54,29 @@ def read_image(path: str | os.PathLike[str], mode: str = "RGB", size: Pair | Non
     where = str(path)
     if not Path(path).is_file():
         raise FileNotFoundError(f"read_image: file does not exist [path={where!r}]")
+    shape = None if size is None else checks.pair("read_image", "size", size, least=1)
     try:
-        with warnings.catch_warnings(), Image.open(path, formats=_FORMATS) as image:
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours
-            if image.width * image.height > _MOST_PIXELS:
-                raise checks.value_error(
-                    "read_image", f"{image.width} x {image.height} pixels are too many", path=where
-                )
-            converted = image.convert(mode)
-            if size is not None:
-                height, width = checks.pair("read_image", "size", size, least=1)
-                converted = converted.resize((width, height), Image.Resampling.BILINEAR)
-            array = np.array(converted, np.uint8)
-    except (
-        OSError,
-        SyntaxError,
-        EOFError,
-        Image.DecompressionBombError,
-    ) as error:  # what Pillow's decoders raise
+        quiet = warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning)
+        with quiet, Image.open(path, formats=_FORMATS) as image:  # the limit below is ours
+            width, height = image.size
+            array = None if width * height > _MOST_PIXELS else _decoded(image, mode, shape)
+    except (*_CORRUPT, Image.DecompressionBombError) as error:
         reason = str(error).replace(where, "it")
         raise checks.value_error(
             "read_image", f"the image is corrupt, truncated or not an image ({reason})", path=where
         ) from error
+    if array is None:
+        raise checks.value_error("read_image", f"{width} x {height} pixels are too many", path=where)
     return array[None] if mode == "L" else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
+def _decoded(image: Any, mode: str, shape: tuple[int, int] | None) -> NDArray[np.uint8]:
+    converted = image.convert(mode)
+    if shape is not None:
+        from PIL import Image
+
+        converted = converted.resize(shape[::-1], Image.Resampling.BILINEAR)
+    return np.array(converted, np.uint8)
 
 
 class ImageFolder:

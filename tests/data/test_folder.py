@@ -62,6 +62,36 @@ def test_a_truncated_image_is_one_clear_error(tmp_path, suffix, cut):
         read_image(path)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"P6\n2 x2\n255\n", b"P5\n2 2\n99999\n", b"P2\n2 2\n255\n1 2 3 a", b"P3\n1 1\n255\n1 2 300", b"P5\n-1 2\n255\n"],
+)
+def test_a_corrupt_ppm_or_pgm_is_one_clear_error(tmp_path, content):
+    path = tmp_path / "a.ppm"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"^read_image: the image is corrupt, truncated or not an image .*a\.ppm"):
+        read_image(path)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, on damaged metadata
+@pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "bmp", "tif", "webp", "ppm"])
+def test_flipped_bytes_give_an_image_or_one_clear_error(tmp_path, suffix):
+    rng = np.random.default_rng(5)
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(rng.integers(0, 256, (6, 7, 3)).astype(np.uint8)).save(path)
+    content, messages = path.read_bytes(), []
+    for _ in range(80):
+        damaged = bytearray(content)
+        for place in rng.integers(0, min(len(content), 120), 2):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            assert read_image(path).shape[0] == 3
+        except ValueError as error:
+            messages.append(str(error))
+    assert messages and all(m.startswith("read_image: ") and f"a.{suffix}" in m for m in messages)
+
+
 def test_an_image_that_claims_a_billion_pixels_is_refused_before_decoding(tmp_path):
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
