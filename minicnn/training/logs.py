@@ -56,10 +56,15 @@ class RunLog:
         self._open(position)
         if position == 0:
             self.csv.unlink(missing_ok=True)  # of an earlier run
-        if self._wants_tensorboard and self._tensorboard is None:
-            self._tensorboard = _summary_writer(self.folder / "tensorboard", step)
+        if self._wants_tensorboard:  # TensorBoard drops what is not below purge_step
+            self._tensorboard = _summary_writer(self.folder / "tensorboard", step + 1)
         missing = position - self.path.stat().st_size
         return f"{self.path.name} lacks {missing} bytes that it had at the checkpoint" if missing > 0 else None
+
+    @property
+    def lacks_tensorboard(self) -> bool:
+        """Whether TensorBoard events are wanted, and none are written since the log was opened."""
+        return self._wants_tensorboard and self._tensorboard is None
 
     def _open(self, position: int) -> BinaryIO:
         with _named(self.folder):

@@ -173,6 +173,8 @@ class Trainer:
         try:
             if not (resume and self._resume(loader)):
                 self._begin(loader)
+            if self.log is not None and self.log.lacks_tensorboard:
+                self.progress.note("no TensorBoard events are written: tensorboardX is not installed")
             self.progress.begin(total, self.step)
             with self._interrupts:
                 while self.epoch < epochs:
@@ -262,6 +264,8 @@ class Trainer:
         else:
             self._place = place_of(loader)
         if self.epoch or self.step:  # fit was called again to train longer
+            if self.log is not None:
+                self.log.start(self.log.position(), self.step)
             return
         if self.log is not None:
             if self.file is not None and self.file.path.exists():

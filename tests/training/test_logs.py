@@ -94,14 +94,16 @@ def test_tensorboard_gets_the_numbers_where_it_is_installed(tmp_path, monkeypatc
     log = RunLog(tmp_path, tensorboard=True)
     log.start(0, step=7)
     log.write({"event": "epoch", "epoch": 1, "step": 8, "train_loss": 0.5, "note": "text", "bad": float("nan")})
+    assert not log.lacks_tensorboard
     log.close()
-    assert written == [(str(tmp_path / "tensorboard"), 7), ("epoch/train_loss", 0.5, 8), "closed"]
+    assert written == [(str(tmp_path / "tensorboard"), 8), ("epoch/train_loss", 0.5, 8), "closed"]
 
 
 def test_without_tensorboard_the_log_is_written_all_the_same(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     log = RunLog(tmp_path, tensorboard=True)
     log.start()
+    assert log.lacks_tensorboard
     log.write({"event": "step", "loss": 1.0})
     log.close()
     assert json.loads(log.path.read_text())["loss"] == 1.0

@@ -6,6 +6,8 @@ import io
 import math
 import os
 import signal
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -265,6 +267,36 @@ def test_ctrl_c_without_a_folder_says_that_nothing_was_saved():
     trainer, train, _ = make(callbacks=[lambda event, t: os.kill(os.getpid(), signal.SIGINT)])
     with pytest.raises(TrainingInterrupted, match="nothing was saved: the run has no folder"):
         trainer.fit(train, 1)
+
+
+def test_tensorboard_goes_on_in_a_second_fit(tmp_path, monkeypatch):
+    written = []
+
+    class SummaryWriter:
+        def __init__(self, folder, purge_step):
+            written.append(purge_step)
+
+        def add_scalar(self, name, value, step):
+            written.append(step)
+
+        def close(self):
+            pass
+
+    monkeypatch.setitem(sys.modules, "tensorboardX", types.SimpleNamespace(SummaryWriter=SummaryWriter))
+    trainer, train, _ = make(tmp_path, tensorboard=True, log_every=None)
+    trainer.fit(train, 1)
+    trainer.fit(train, 2)
+    assert list(dict.fromkeys(written)) == [1, 8, 9, 16]
+    with (tmp_path / "metrics.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 2
+
+
+def test_a_missing_tensorboard_is_noted(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    trainer, train, _ = make(tmp_path, tensorboard=True)
+    trainer.progress = Lines(io.StringIO())
+    trainer.fit(train, 1)
+    assert "tensorboardX is not installed" in trainer.progress.stream.getvalue()
 
 
 def test_lines_report_every_epoch(capsys):
