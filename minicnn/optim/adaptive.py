@@ -83,7 +83,7 @@ class Adadelta(Optimizer):
     ----------
     params : iterable of Tensor or dict
     lr, rho, eps, weight_decay : float
-        η, ρ in [0, 1), ε inside both roots, and λ. The paper has ρ = 0.95.
+        η, ρ in [0, 1], ε inside both roots, and λ. The paper has ρ = 0.95.
     maximize : bool
         Ascend instead.
 
@@ -115,8 +115,8 @@ class Adadelta(Optimizer):
         super().__init__(params, defaults)
 
     def check(self, group: Group) -> None:
-        non_negative("Adadelta", lr=group["lr"], eps=group["eps"], weight_decay=group["weight_decay"])
-        if not 0 <= group["rho"] <= 1:
+        non_negative("Adadelta", **{name: group[name] for name in ("lr", "rho", "eps", "weight_decay")})
+        if group["rho"] > 1:
             raise checks.value_error("Adadelta", f"rho must be in [0, 1], got {group['rho']}")
 
     def update(self, param: Tensor, grad: Array, state: State, group: Group) -> None:
@@ -176,8 +176,9 @@ class RMSprop(Optimizer):
         super().__init__(params, {**options, **flags})
 
     def check(self, group: Group) -> None:
-        names = ("lr", "alpha", "eps", "weight_decay", "momentum")
+        names = ("lr", "eps", "weight_decay", "momentum")
         non_negative("RMSprop", **{name: group[name] for name in names})
+        fraction("RMSprop", alpha=group["alpha"])
 
     def update(self, param: Tensor, grad: Array, state: State, group: Group) -> None:
         param.backend.updates.rmsprop(
