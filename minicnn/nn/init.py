@@ -123,8 +123,10 @@ def trunc_normal_(
     Raises
     ------
     ValueError
-        If the interval holds less than a thousandth of the distribution.
+        If ``std`` is not positive, or the interval holds less than a thousandth of the distribution.
     """
+    if not std > 0:
+        raise checks.value_error("trunc_normal_", f"std must be > 0, got {std}")
     inside = 0.5 * (math.erf((b - mean) / (std * math.sqrt(2))) - math.erf((a - mean) / (std * math.sqrt(2))))
     if inside < 1e-3:
         raise checks.value_error("trunc_normal_", f"[{a}, {b}] holds only {inside:.1e} of N({mean}, {std}²)")
@@ -171,13 +173,17 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, stream: Stream | None = N
     >>> bool(abs(w).max() <= 1.0)
     True
     """
-    bound = gain * math.sqrt(6.0 / sum(fan_in_and_fan_out(tensor)))
+    fans = sum(fan_in_and_fan_out(tensor))
+    if not fans:  # no values to draw
+        return tensor
+    bound = gain * math.sqrt(6.0 / fans)
     return uniform_(tensor, -bound, bound, stream)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, stream: Stream | None = None) -> Tensor:
     """Fill from N(0, gain² · 2 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(fan_in_and_fan_out(tensor))), stream)
+    fans = sum(fan_in_and_fan_out(tensor))
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / fans), stream) if fans else tensor
 
 
 def kaiming_uniform_(
@@ -191,7 +197,10 @@ def kaiming_uniform_(
 
     ``a=√5`` gives ``b = 1/√fan_in``, the default of linear and convolution layers.
     """
-    bound = calculate_gain(nonlinearity, a) * math.sqrt(3.0 / _fan("kaiming_uniform_", tensor, mode))
+    fan = _fan("kaiming_uniform_", tensor, mode)
+    if not fan:  # no values to draw
+        return tensor
+    bound = calculate_gain(nonlinearity, a) * math.sqrt(3.0 / fan)
     return uniform_(tensor, -bound, bound, stream)
 
 
@@ -208,8 +217,8 @@ def kaiming_normal_(
     ----------
     He, Zhang, Ren, Sun, *Delving deep into rectifiers*, ICCV 2015, eq. 10.
     """
-    std = calculate_gain(nonlinearity, a) / math.sqrt(_fan("kaiming_normal_", tensor, mode))
-    return normal_(tensor, 0.0, std, stream)
+    fan = _fan("kaiming_normal_", tensor, mode)
+    return normal_(tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(fan), stream) if fan else tensor
 
 
 def lecun_uniform_(

@@ -73,8 +73,12 @@ class EMA:
         self.updates += 1
 
     def copy_to(self, params: Iterable[Tensor] | None = None) -> None:
-        """Write the average into the given tensors (its own by default)."""
-        for p, average in zip(self.params if params is None else params, self.shadow, strict=True):
+        """Write the average into the given tensors (its own by default), of the same number and shapes."""
+        given = self.params if params is None else list(params)
+        if [p.shape for p in given] != [a.shape for a in self.shadow]:
+            message = f"copy_to needs {len(self.shadow)} tensors of the averages' shapes, got {len(given)}"
+            raise checks.value_error(type(self).__name__, message, shapes=[tuple(p.shape) for p in given[:4]])
+        for p, average in zip(given, self.shadow, strict=True):
             p.data[...] = average
             p.bump_version()
 

@@ -223,7 +223,10 @@ class LBFGS(Optimizer):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue where :meth:`state_dict` was taken."""
-        state, like = state_dict["state"], self._params()[0]
+        state, like = state_dict.get("state", {}), self._params()[0]
+        lacking = [key for key in ("steps", "changes", "last") if key not in state]
+        if lacking:
+            raise checks.value_error("LBFGS", f"the state lacks {', '.join(lacking)}")
         total = sum(p.numel() for p in self._params())
         vectors = {}
         for key in ("steps", "changes", "last"):

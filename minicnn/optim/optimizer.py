@@ -87,6 +87,8 @@ class Optimizer:
             ``"params"`` (a Tensor or an iterable of them) and any of the optimiser's options.
         """
         group = dict(param_group)
+        if "params" not in group:
+            raise checks.value_error(self.name, f"a parameter group lacks 'params'; it has {sorted(group)}")
         params = group["params"]
         group["params"] = params = [params] if isinstance(params, Tensor) else list(params)
         unknown = sorted(set(group) - set(self.defaults) - {"params", "initial_lr", "name"})
@@ -180,6 +182,11 @@ class Optimizer:
         ValueError
             If groups, their sizes or the shapes of stored arrays do not fit; nothing is changed then.
         """
+        lacking = [key for key in ("state", "param_groups") if key not in state_dict]
+        if lacking:
+            raise checks.value_error(self.name, f"the state lacks {' and '.join(map(repr, lacking))}")
+        if any("params" not in group for group in state_dict["param_groups"]):
+            raise checks.value_error(self.name, "a stored group lacks 'params'")
         groups = state_dict["param_groups"]
         sizes, own = [len(g["params"]) for g in groups], [len(g["params"]) for g in self.param_groups]
         if sizes != own:
@@ -187,6 +194,8 @@ class Optimizer:
         params = dict(zip((n for g in groups for n in g["params"]), self._params(), strict=True))
         state = {}
         for number, stored in state_dict["state"].items():
+            if int(number) not in params:
+                raise checks.value_error(self.name, f"the state is of parameter {number}, which no stored group has")
             param = params[int(number)]
             state[param] = {key: _from_host(self.name, key, value, param) for key, value in stored.items()}
         for group, stored in zip(self.param_groups, groups, strict=True):
@@ -216,15 +225,19 @@ def slot(state: State, key: str, param: Tensor, value: float = 0.0) -> Array:
 
 
 def non_negative(op: str, **options: Any) -> None:
-    """Raise for an option that is negative or NaN."""
+    """Raise for an option that is not a number, negative or NaN."""
     for key, value in options.items():
+        if not hasattr(value, "__float__"):
+            raise checks.type_error(op, f"{key} must be a number, got {value!r}")
         if not value >= 0:
             raise checks.value_error(op, f"{key} must be >= 0, got {value}")
 
 
 def fraction(op: str, **options: Any) -> None:
-    """Raise for an option outside [0, 1)."""
+    """Raise for an option that is not a number in [0, 1)."""
     for key, value in options.items():
+        if not hasattr(value, "__float__"):
+            raise checks.type_error(op, f"{key} must be a number, got {value!r}")
         if not 0 <= value < 1:
             raise checks.value_error(op, f"{key} must be in [0, 1), got {value}")
 

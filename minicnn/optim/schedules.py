@@ -96,6 +96,12 @@ class LRScheduler:
         vars(self).update(state_dict)
 
 
+def _at_least_one(op: str, **options: Any) -> None:
+    for key, value in options.items():
+        if value < 1:
+            raise checks.value_error(op, f"{key} must be >= 1, got {value}")
+
+
 def _plain(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(_plain(v) for v in value)
@@ -127,8 +133,7 @@ class StepLR(LRScheduler):
     """``base * gamma ** (epoch // step_size)``. GoogLeNet: ×0.96 every 8 epochs; Inception-v3: ×0.94 every 2."""
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
-        if step_size < 1:
-            raise checks.value_error("StepLR", f"step_size must be >= 1, got {step_size}")
+        _at_least_one("StepLR", step_size=step_size)
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
 
@@ -175,6 +180,7 @@ class LinearLR(LRScheduler):
     ) -> None:
         if not 0 < start_factor <= 1 or not 0 <= end_factor <= 1:
             raise checks.value_error("LinearLR", "start_factor must be in (0, 1] and end_factor in [0, 1]")
+        _at_least_one("LinearLR", total_iters=total_iters)
         self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
         super().__init__(optimizer, last_epoch)
 
@@ -198,6 +204,7 @@ class PolynomialLR(LRScheduler):
     """``base * (1 - epoch / total_iters) ** power``, then 0."""
 
     def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
+        _at_least_one("PolynomialLR", total_iters=total_iters)
         self.total_iters, self.power = total_iters, power
         super().__init__(optimizer, last_epoch)
 
@@ -219,6 +226,7 @@ class CosineAnnealingLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+        _at_least_one("CosineAnnealingLR", T_max=T_max)
         self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer, last_epoch)
 

@@ -100,6 +100,15 @@ def test_trunc_normal_stays_in_its_interval():
     assert values.mean() == pytest.approx(0.2296, abs=0.01)  # (φ(-1) - φ(2)) / (Φ(2) - Φ(-1))
     with pytest.raises(ValueError, match="trunc_normal_: .* holds only"):
         init.trunc_normal_(weight(2), a=5.0, b=6.0)
+    with pytest.raises(ValueError, match="trunc_normal_: std must be > 0, got 0"):
+        init.trunc_normal_(weight(2), std=0)
+
+
+@pytest.mark.parametrize("fill", [
+    init.xavier_uniform_, init.xavier_normal_, init.kaiming_uniform_, init.kaiming_normal_
+])  # fmt: skip
+def test_a_weight_without_inputs_has_nothing_to_draw(fill):
+    assert fill(weight(0, 0)).shape == (0, 0)
 
 
 @pytest.mark.parametrize("shape", [(4, 9), (9, 4), (4, 2, 3, 3)])

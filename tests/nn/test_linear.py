@@ -25,6 +25,15 @@ def test_starting_values_lie_within_one_over_root_fan_in():
         assert 0.095 < np.abs(p.detach().numpy()).max() <= 0.1
 
 
+def test_a_layer_without_inputs_gives_its_bias():
+    layer = nn.Linear(0, 3)
+    assert layer.weight.shape == (3, 0)
+    with mc.no_grad():
+        layer.bias.copy_(np.array([1.0, 2.0, 3.0]))
+    y = layer(mc.tensor(np.zeros((2, 0), np.float32)))
+    np.testing.assert_array_equal(y.detach().numpy(), [[1, 2, 3]] * 2)
+
+
 def test_flatten_unflatten_identity():
     x = mc.tensor(np.arange(24.0).reshape(2, 3, 4))
     assert nn.Flatten()(x).shape == (2, 12)

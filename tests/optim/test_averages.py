@@ -66,3 +66,11 @@ def test_a_restored_average_continues():
     np.testing.assert_array_equal(average.shadow[0], other.shadow[0])
     with pytest.raises(ValueError, match="do not have the tensors' shapes"):
         mc.optim.EMA([mc.tensor([1.0])]).load_state_dict(average.state_dict())
+
+
+def test_tensors_that_do_not_fit_the_averages_are_named():
+    average = mc.optim.EMA([mc.tensor(np.ones(3))])
+    with pytest.raises(ValueError, match="EMA: copy_to needs 1 tensors of the averages' shapes, got 0"):
+        average.copy_to([])
+    with pytest.raises(ValueError, match=r"EMA: copy_to needs .* \[shapes=\[\(2, 3\)\]\]"):
+        average.copy_to([mc.tensor(np.ones((2, 3)))])

@@ -100,5 +100,7 @@ def test_mistakes_are_named():
         mc.optim.LBFGS([w], line_search_fn="armijo")
     with pytest.raises(ValueError, match="one parameter group only"):
         mc.optim.LBFGS([{"params": [w]}, {"params": [mc.tensor([1.0], requires_grad=True)]}])
+    with pytest.raises(ValueError, match="LBFGS: the state lacks steps, changes, last"):
+        mc.optim.LBFGS([mc.tensor([1.0], requires_grad=True)]).load_state_dict({})
     with pytest.raises(TypeError, match="step needs a closure"):
         mc.optim.LBFGS([w]).step()

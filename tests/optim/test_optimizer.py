@@ -82,6 +82,10 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing():
     with pytest.raises(ValueError, match="does not fit its parameter"):
         swapped.load_state_dict(optimizer.state_dict())
     assert swapped.param_groups[0]["lr"] == 0.5 and not swapped.state
+    with pytest.raises(ValueError, match="SGD: the state lacks 'state' and 'param_groups'"):
+        swapped.load_state_dict({})
+    with pytest.raises(ValueError, match="SGD: the state is of parameter 7"):
+        swapped.load_state_dict({**swapped.state_dict(), "state": {7: {}}})
 
 
 def test_groups_have_options_of_their_own():
@@ -111,6 +115,15 @@ def test_mistakes_are_named():
         mc.optim.SGD([{"params": [w], "rate": 1.0}])
     with pytest.raises(ValueError, match=r"SGD: lr must be >= 0, got -1"):
         mc.optim.SGD([w], lr=-1.0)
+    for lr in ("a", None):
+        with pytest.raises(TypeError, match=f"SGD: lr must be a number, got {lr!r}"):
+            mc.optim.SGD([w], lr=lr)
+    with pytest.raises(ValueError, match=r"RMSprop: alpha must be in \[0, 1\), got 1.0"):
+        mc.optim.RMSprop([w], alpha=1.0)
+    with pytest.raises(ValueError, match=r"Adadelta: rho must be in \[0, 1\], got 1.5"):
+        mc.optim.Adadelta([w], rho=1.5)
+    with pytest.raises(ValueError, match="SGD: a parameter group lacks 'params'"):
+        mc.optim.SGD([{"lr": 1.0}])
     with pytest.raises(ValueError, match="nesterov needs momentum"):
         mc.optim.SGD([w], nesterov=True)
     with pytest.raises(ValueError, match=r"Adam: beta2 must be in \[0, 1\), got 1.0"):

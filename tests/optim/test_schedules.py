@@ -133,6 +133,9 @@ def test_a_resumed_schedule_continues(name):
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match="StepLR: step_size must be >= 1"):
         mc.optim.StepLR(optimizer(), 0)
+    for name, option in (("CosineAnnealingLR", "T_max"), ("LinearLR", "total_iters"), ("PolynomialLR", "total_iters")):
+        with pytest.raises(ValueError, match=f"{name}: {option} must be >= 1, got 0"):
+            getattr(mc.optim, name)(optimizer(), **{option: 0})
     with pytest.raises(ValueError, match="WarmupCosineLR: expected 0 <= warmup < total"):
         mc.optim.WarmupCosineLR(optimizer(), 5, 5)
     with pytest.raises(ValueError, match="ReduceLROnPlateau: factor must be < 1"):
