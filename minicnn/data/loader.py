@@ -101,6 +101,9 @@ class DataLoader:
         prefetch_factor: int = 2,
         seed: int | None = None,
     ) -> None:
+        for name, value in (("batch_size", batch_size), ("num_workers", num_workers)):
+            if not isinstance(value, int | np.integer):
+                raise checks.type_error("DataLoader", f"{name} must be an int, got {value!r}")
         if num_workers < 0 or prefetch_factor < 1:
             raise checks.value_error(
                 "DataLoader",

@@ -99,6 +99,8 @@ class BatchSampler:
     """
 
     def __init__(self, sampler: Sampler, batch_size: int, drop_last: bool = False) -> None:
+        if not isinstance(batch_size, int | np.integer):
+            raise checks.type_error("BatchSampler", f"batch_size must be an int, got {batch_size!r}")
         if batch_size < 1:
             raise checks.value_error("BatchSampler", f"batch_size must be at least 1, got {batch_size}")
         self.sampler, self.batch_size, self.drop_last = sampler, batch_size, drop_last
@@ -178,6 +180,8 @@ class BalancedBatchSampler:
             chosen = schedule(epoch)
         elif isinstance(schedule, Mapping):
             chosen = schedule
+        elif not len(schedule):
+            raise checks.value_error("BalancedBatchSampler", "quotas are an empty sequence: no epoch has any")
         else:
             chosen = schedule[min(epoch, len(schedule) - 1)]
         quotas = {int(c): int(q) for c, q in sorted(chosen.items())}

@@ -167,6 +167,8 @@ class Trainer:
         ValueError
             No checkpoint is readable, or it does not fit this model, loader or config.
         """
+        if not isinstance(epochs, int | np.integer):
+            raise checks.type_error("fit", f"epochs must be an int, got {epochs!r}")
         self._clock = self._drawn = time.monotonic()
         self._environment = environment.describe()
         total = epochs * len(loader)
@@ -252,8 +254,11 @@ class Trainer:
         """An array of a batch as a Tensor on the model's device; on the CPU it is not copied."""
         if isinstance(array, Tensor):
             return array
-        device = next(iter(self.model.parameters())).device
-        return Tensor(np.asarray(array)) if device == "cpu" else tensor(array, device=device)
+        first = next(iter(self.model.parameters()), None)
+        if first is None:
+            message = "the model has no parameters, so its device is unknown; let the loader give Tensors"
+            raise checks.value_error("Trainer", message)
+        return Tensor(np.asarray(array)) if first.device == "cpu" else tensor(array, device=first.device)
 
     # -- parts of a run -----------------------------------------------------------------------------------------
 

@@ -256,3 +256,10 @@ def test_misuse_is_named(options):
 def test_a_wrong_place_to_start_is_named():
     with pytest.raises(ValueError, match="cannot start at epoch 0, batch 3"):
         DataLoader(Plain(4), 2).seek(0, 3)
+
+
+def test_options_that_are_no_ints_are_named():
+    with pytest.raises(TypeError, match="DataLoader: batch_size must be an int, got 'a'"):
+        DataLoader(Plain(6), "a")
+    with pytest.raises(TypeError, match="DataLoader: num_workers must be an int, got 'a'"):
+        DataLoader(Plain(6), 2, num_workers="a")

@@ -79,6 +79,7 @@ def test_a_schedule_changes_the_quotas_by_epoch(schedule):
         (lambda: BalancedBatchSampler([0, 1], {0: 1, 2: 1}), "class 2 asks for a class that has no items"),
         (lambda: BalancedBatchSampler([0, 1], {0: -1, 1: 2}), "quota -1 of class 0 is negative"),
         (lambda: BalancedBatchSampler([0, 1], {0: 0}), "empty batch"),
+        (lambda: BalancedBatchSampler([0, 1], []), "quotas are an empty sequence"),
         (lambda: BalancedBatchSampler([], {0: 1}), "labels must be ints"),
         (lambda: BalancedBatchSampler([0], {0: 1}, rare="no"), "rare must be"),
         (lambda: BalancedBatchSampler([0], {0: 1}, batches=0), "batches must be at least 1"),
@@ -87,3 +88,8 @@ def test_a_schedule_changes_the_quotas_by_epoch(schedule):
 def test_misuse_is_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_batch_size_that_is_no_int_is_named():
+    with pytest.raises(TypeError, match="BatchSampler: batch_size must be an int, got 'a'"):
+        BatchSampler(SequentialSampler(3), "a")

@@ -315,6 +315,21 @@ def test_misuse_is_named(options):
         Trainer(model, optim.SGD(model.parameters(), lr=0.1), cross_entropy, **options)
 
 
+def test_epochs_that_are_no_int_are_named():
+    trainer, train, _ = make()
+    with pytest.raises(TypeError, match="fit: epochs must be an int, got '3'"):
+        trainer.fit(train, "3")
+
+
+def test_a_model_without_parameters_has_no_device():
+    trainer, _, held_out = make()
+    trainer.model = nn.Flatten()
+    with pytest.raises(ValueError, match="Trainer: the model has no parameters, so its device is unknown"):
+        trainer.evaluate(held_out)
+    x = mc.tensor([1.0])
+    assert trainer.to_tensor(x) is x
+
+
 def test_empty_loaders_are_named():
     trainer, train, _ = make()
     empty = DataLoader(ArrayDataset(np.zeros((0, 1, 8, 8), np.float32), np.zeros(0, int)), 4)
