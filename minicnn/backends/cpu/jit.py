@@ -40,7 +40,7 @@ class _Announce(event.Listener):  # type: ignore[misc]
     def on_start(self, event: Any) -> None:
         if not _Announce.said and not os.environ.get("MINICNN_QUIET"):
             _Announce.said = True
-            sys.stderr.write("minicnn: compiling kernels for this machine (once; cached afterwards)\n")
+            sys.stderr.write("minicnn: compiling kernels for this machine, which takes a minute or so the first time\n")
 
     def on_end(self, event: Any) -> None:
         pass
@@ -91,8 +91,11 @@ def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
 
 
 def inline(function: Callable[..., Any]) -> Any:
-    """Decorator for a helper that kernels of the same file call."""
-    return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    """Decorator for a helper that kernels of the same file call; its code is cached as part of theirs.
+
+    A cache file of its own would save nothing, and numba now and then fails to write one ("no compiled object yet").
+    """
+    return numba.njit(nogil=True, error_model="numpy")(function)
 
 
 __all__ = ["Kernel", "apply_num_threads", "inline", "kernel", "prange"]
