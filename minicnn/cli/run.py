@@ -41,6 +41,7 @@ def command(options: argparse.Namespace) -> int:
         out=options.out or Path("runs") / options.name, data=options.data, resume=options.resume,
     )
     print(RECIPES[options.name].run(chosen).table())
+    print(f"  report, pictures and checkpoints are in {chosen.out}")
     return 0
 
 

@@ -107,6 +107,8 @@ class Function:
 
     def kept_inputs(self) -> tuple[Tensor, ...]:
         """The kept inputs, with their history, in the order they were declared."""
+        if not self._keep_inputs:
+            raise RuntimeError(f"{self.name}: backward asks for kept inputs, but forward kept none; call keep_inputs")
         saved = self._saved_inputs if self._saved_inputs is not None else self._restore()[0]
         for value, version, array in saved:
             if value.storage.version != version or value.data is not array:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def features(model: "Module", x: Tensor) -> dict[str, NDArray[Any]]:
     """The output of every layer without children of its own, by its path, in the order they ran.
 
-    A layer that runs more than once keeps its last output. The model is run in evaluation mode and put back.
+    A layer that runs more than once has an entry for each call: "activation", "activation (2)", ... The model is run
+    in evaluation mode and put back.
 
     Parameters
     ----------
@@ -26,12 +27,15 @@ def features(model: "Module", x: Tensor) -> dict[str, NDArray[Any]]:
         A batch, as the model takes it.
     """
     found: dict[str, NDArray[Any]] = {}
+    calls: dict[str, int] = {}
     handles = []
 
     def watch(name: str, layer: "Module") -> None:
         def keep(_: Any, __: Any, output: Any) -> None:
             if isinstance(output, Tensor):
-                found[name] = np.array(output.detach().numpy())
+                calls[name] = calls.get(name, 0) + 1
+                key = name if calls[name] == 1 else f"{name} ({calls[name]})"
+                found[key] = np.array(output.detach()._host())
 
         handles.append(layer.register_forward_hook(keep))
 

@@ -41,7 +41,9 @@ def draw_mistakes(images: Array, truth: Array, found: Array, path: Path, most: i
     columns = 5
     rows = max(1, -(-len(wrong) // columns))
     figure = _figure(1.3 * columns, 1.5 * rows + 0.3)
-    figure.suptitle(f"{int((truth != found).sum())} mistakes" if len(wrong) else "no mistakes")
+    count = int((truth != found).sum())
+    shown = f"{len(wrong)} of {count}" if count > len(wrong) else str(count)
+    figure.suptitle(f"{shown} mistakes" if count else "no mistakes")
     axes = figure.subplots(rows, columns, squeeze=False).reshape(-1)
     for axis in axes:
         axis.set_axis_off()

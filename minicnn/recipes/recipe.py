@@ -1,7 +1,9 @@
 """What a recipe is: a system of the lectures that runs from one command and says how well it did."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -77,4 +79,15 @@ class Recipe:
             raise checks.value_error(op, f"epochs must be at least 1, got {options.epochs}")
         if options.out.exists() and not options.out.is_dir():
             raise checks.value_error(op, "--out must be a folder", out=str(options.out))
+        if not options.resume:
+            _set_aside(options.out)
         return self.runner(self, options)
+
+
+def _set_aside(folder: Path) -> None:
+    """Rename the folder of an earlier run, so that a new one neither replaces nor mixes with it."""
+    if not folder.is_dir() or not any(folder.rglob("checkpoint.npz")):
+        return
+    free = next(p for p in (folder.with_name(f"{folder.name}.{i}") for i in count(1)) if not p.exists())
+    folder.rename(free)
+    sys.stderr.write(f"minicnn: an earlier run was moved to {free}; to continue it, use --resume\n")

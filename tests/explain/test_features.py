@@ -41,17 +41,18 @@ def test_names_order_and_shapes_are_those_of_the_run(net, x):
         "body.0": (2, 4, 8, 4),
         "body.1": (2, 4, 8, 4),
         "body.2": (2, 4, 8, 4),
-        "pool": (2, 4, 2, 1),  # of its second run
+        "pool": (2, 4, 4, 2),
+        "pool (2)": (2, 4, 2, 1),
         "dropout": (2, 8),
         "output": (2, 3),
     }
-    assert list(found) == ["body.0", "body.1", "body.2", "pool", "dropout", "output"]
+    assert list(found) == ["body.0", "body.1", "body.2", "pool", "pool (2)", "dropout", "output"]
 
 
 def test_values_are_those_of_evaluation_mode_and_belong_to_the_caller(net, x):
     found = features(net, x)
     np.testing.assert_array_equal(found["body.2"], np.maximum(found["body.1"], 0))
-    np.testing.assert_array_equal(found["dropout"], found["pool"].reshape(2, 8))  # nothing was dropped
+    np.testing.assert_array_equal(found["dropout"], found["pool (2)"].reshape(2, 8))  # nothing was dropped
     np.testing.assert_array_equal(net.body[1].running_mean.numpy(), np.zeros(4))  # nothing was counted
     expected = net.eval()(x).detach().numpy()
     np.testing.assert_array_equal(found["output"], expected)

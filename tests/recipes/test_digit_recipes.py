@@ -68,6 +68,15 @@ def test_resume_finds_a_finished_run_and_changes_nothing(tmp_path):
     assert again.metrics == first.metrics
 
 
+def test_a_new_run_moves_an_earlier_one_aside(tmp_path, capsys):
+    out = tmp_path / "run"
+    for _ in range(2):
+        RECIPES["lenet5-softmax"].run(Options(epochs=1, out=out))
+    assert (tmp_path / "run.1" / "report.json").exists()
+    assert (out / "report.json").exists()
+    assert "an earlier run was moved to" in capsys.readouterr().err
+
+
 def test_resume_under_another_seed_is_refused(tmp_path):
     RECIPES["lenet5-softmax"].run(Options(epochs=1, out=tmp_path))
     with pytest.raises(ValueError, match="the checkpoint is of another run: seed was 0, is 1"):

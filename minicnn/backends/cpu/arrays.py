@@ -118,6 +118,13 @@ def _reduction(ufunc: np.ufunc, name: str) -> Callable[..., Any]:
     def call(a: Raw, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
         if dtype is None and ufunc is np.add and a.dtype.kind in "bi":
             dtype = np.int64
+        if ufunc is np.add and a.ndim > 1 and a.flags.c_contiguous and isinstance(axis, tuple) and len(axis) < a.ndim:
+            run = _trailing(a.ndim, axis)
+            if 0 < run < len(axis):  # such as (0, 2, 3): pairwise over each map first, then over what is left
+                maps = call(a.reshape(*a.shape[: a.ndim - run], -1), -1, False, dtype)
+                left = tuple(x for x in (x % a.ndim for x in axis) if x < a.ndim - run)
+                total = call(maps, left, keepdims, dtype)
+                return total.reshape(*total.shape, *(1,) * run) if keepdims else total
         if dtype is None and ufunc is np.add and _adds_rows(a, axis):
             return call(a, axis, keepdims, np.float64).astype(a.dtype)
         if a.size < PARALLEL or a.ndim == 0:
@@ -126,6 +133,12 @@ def _reduction(ufunc: np.ufunc, name: str) -> Callable[..., Any]:
 
     call.__name__, call.__doc__ = name, f"numpy.{name} on all cores."
     return call
+
+
+def _trailing(ndim: int, axes: tuple[int, ...]) -> int:
+    """How many of the last axes are all among ``axes``."""
+    among = {x % ndim for x in axes}
+    return next((i for i in range(ndim) if ndim - 1 - i not in among), ndim)
 
 
 def _adds_rows(a: Raw, axis: Any) -> bool:

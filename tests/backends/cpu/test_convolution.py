@@ -8,7 +8,7 @@ from minicnn.backends.convolution import PASSES, Problem
 from minicnn.backends.cpu import convolution as room
 from minicnn.backends.cpu import threads
 
-FAST = [name for name in room.ALGORITHMS if name != "naive"]
+FAST = [name for name in room.ALGORITHMS if name not in {"naive", "dense"}]  # dense: one window only, below
 
 
 def drawn(seed):
@@ -48,6 +48,30 @@ def test_all_algorithms_equal_the_definition(name, seed):
     p = drawn(seed)
     for got, expected in zip(passes(name, p, *arrays(p)), passes("naive", p, *arrays(p)), strict=True):
         np.testing.assert_allclose(got, expected, atol=1e-10 * max(1, np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("sizes", [(64, 16, 120, 5, 5), (3, 2, 4, 1, 7), (5, 700, 900, 1, 1), (0, 2, 3, 4, 4)])
+def test_a_window_that_covers_the_image_is_one_matrix_product(sizes):
+    n, ci, co, h, w = sizes
+    p = Problem(n, 1, ci, co, h, w, 1, 1, h, w)
+    assert {room.choose(which, p) for which in PASSES} == {"dense"}
+    given = arrays(p)
+    for got, expected in zip(passes("dense", p, *given), passes("im2col", p, *given), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "p",
+    [
+        Problem(1, 1, 1, 1, 5, 5, 1, 1, 3, 3, dilation_h=2, dilation_w=2),
+        Problem(1, 2, 2, 2, 5, 5, 1, 1, 5, 5),
+        Problem(1, 1, 1, 1, 5, 5, 3, 3, 5, 5, top=1, left=1),
+        Problem(1, 1, 1, 1, 5, 5, 2, 1, 4, 5),
+    ],
+)
+def test_any_other_window_is_not_dense(p):
+    with pytest.raises(ValueError, match="'dense' cannot do the pass 'forward': one window without padding"):
+        room.resolve("dense", "forward", p)
 
 
 LAYERS = {

@@ -12,11 +12,11 @@ over the table.
 
 from minicnn.backends.convolution import AUTO, Problem
 from minicnn.backends.cpu import arrays
-from minicnn.backends.cpu.convolution import direct, im2col, naive
+from minicnn.backends.cpu.convolution import dense, direct, im2col, naive
 from minicnn.backends.cpu.convolution.choose import choose
 from minicnn.core.types import Array
 
-ALGORITHMS = {"naive": naive, "im2col": im2col, "direct": direct}
+ALGORITHMS = {"naive": naive, "im2col": im2col, "direct": direct, "dense": dense}
 
 
 def resolve(name: str, which: str, problem: Problem) -> str:

@@ -15,6 +15,7 @@ Measured on two AVX-512 cores (GFLOP/s of one core, forward / input_grad / weigh
 from functools import lru_cache
 
 from minicnn.backends.convolution import Problem
+from minicnn.backends.cpu.convolution import dense
 
 LONG_SUM = 2048  # taps from which packed weights leave the cache, and BLAS's blocking wins
 SMALL_MAP = 100  # positions below which a flat row is mostly dropped positions
@@ -25,6 +26,8 @@ LONG_ROW = 1 << 18  # staged elements of one output row from which the direct al
 @lru_cache(maxsize=1024)
 def choose(which: str, p: Problem) -> str:
     """The algorithm for that pass of that problem."""
+    if dense.cannot(which, p) is None:
+        return "dense"
     strided = p.stride_h > 1 or p.stride_w > 1
     backward_taps = p.out_channels // p.groups * p.kernel_h * p.kernel_w
     taps = backward_taps if which == "input_grad" else p.taps
