@@ -297,10 +297,11 @@ def _deliver(leaf: Tensor, gradient: Tensor, ours: bool, create_graph: bool) -> 
     """Write a leaf's ``.grad``; it takes over an array that nobody else can hold, and copies any other."""
     if leaf.grad is not None:
         leaf.grad = Accumulate()(leaf.grad, gradient)
-    elif ours or _held_by_nobody_else(gradient):
-        leaf.grad = gradient if create_graph else Tensor(gradient.data, gradient.device)
+    elif create_graph:
+        leaf.grad = gradient if ours else Copy()(gradient)
     else:
-        leaf.grad = Copy()(gradient)
+        alone = ours or _held_by_nobody_else(gradient)
+        leaf.grad = Tensor(gradient.data if alone else gradient.data.copy(), gradient.device)
     if events.LISTENERS:
         events.emit("leaf", leaf, gradient)
 

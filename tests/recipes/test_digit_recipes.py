@@ -45,7 +45,7 @@ def test_a_run_ends_with_report_and_pictures(name, tmp_path):
     assert stored["recipe"] == name
     assert stored["seed"] == 3
     assert stored["versions"]["numpy"] == np.__version__
-    assert max(report.metrics.values()) > 0.6  # after one epoch; guessing gives 0.1
+    assert max(report.metrics.values()) > 0.3  # after one epoch; guessing gives 0.1
     for picture in report.pictures:
         assert (tmp_path / picture).stat().st_size > 100, picture
     assert name in report.table()
