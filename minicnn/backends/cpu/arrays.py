@@ -118,9 +118,9 @@ def _reduction(ufunc: np.ufunc, name: str) -> Callable[..., Any]:
     def call(a: Raw, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
         if dtype is None and ufunc is np.add and a.dtype.kind in "bi":
             dtype = np.int64
-        if ufunc is np.add and a.ndim > 1 and a.size and a.flags.c_contiguous and isinstance(axis, tuple) and len(axis) < a.ndim:
+        if ufunc is np.add and isinstance(axis, tuple) and a.size and a.flags.c_contiguous:
             run = _trailing(a.ndim, axis)
-            if 0 < run < len(axis):  # such as (0, 2, 3): pairwise over each map first, then over what is left
+            if 0 < run < len(axis) < a.ndim:  # such as (0, 2, 3): pairwise over each map first, then over what is left
                 maps = call(a.reshape(*a.shape[: a.ndim - run], -1), -1, False, dtype)
                 left = tuple(x for x in (x % a.ndim for x in axis) if x < a.ndim - run)
                 total = call(maps, left, keepdims, dtype)
