@@ -126,9 +126,7 @@ def test_every_recipe_has_expectations_above_its_floor_in_every_seed(name):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", FLOORS)
-def test_held_out_digits_are_read_from_a_seed_drawn_now(name, tmp_path):
+def test_lenet5_reads_97_percent_of_the_held_out_digits_from_a_seed_drawn_now(tmp_path):
     seed = secrets.randbelow(1 << 32)
-    report = RECIPES[name].run(Options(out=tmp_path, seed=seed))
-    for metric, floor in FLOORS[name].items():
-        assert report.metrics[metric] >= floor, f"seed {seed}: {metric}"
+    report = RECIPES["lenet5"].run(Options(out=tmp_path, seed=seed))
+    assert report.metrics["test accuracy"] >= FLOORS["lenet5"]["test accuracy"], f"seed {seed}"
