@@ -1,7 +1,9 @@
 """The task that the LeNet recipes share: learn to read handwritten digits, measure, draw, report.
 
 ``tiny`` uses the 1 797 embedded digits (80 % to learn from), ``paper`` the MNIST files of ``--data``. Rates and
-epochs were chosen on a fifth of the training part, never on the held-out part.
+epochs were tried on a fifth of the training part. That training images are shifted at all was decided after runs
+without it were seen to miss 97 % on the held-out part (lenet5, seed 4: 96.4 %; lenet-gap, seed 1: 96.7 %), so the
+held-out accuracies are not wholly blind.
 """
 
 import time
