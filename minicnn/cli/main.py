@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 
 import minicnn
-from minicnn.cli import catalogue, doctor, run, warmup
+from minicnn.cli import catalogue, doctor, exercise, run, warmup
 
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
-SUBCOMMANDS = (catalogue, run, doctor, warmup)
+SUBCOMMANDS = (catalogue, run, doctor, warmup, exercise)
 
 
 def build_parser() -> argparse.ArgumentParser:
