@@ -1,0 +1,73 @@
+"""Which elements depend on which: along the wrong axis, too many, too few."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from minicnn.core.types import Array
+from minicnn.testing.diagnosis.view import Guess, View
+
+
+def _aligned(view: View, live: Array) -> set[tuple[int, int]]:
+    """Pairs (axis of input, axis of output) along which only equal indices depend on each other."""
+    found = set()
+    for a, x_size in enumerate(view.x_shape):
+        for b, y_size in enumerate(view.y_shape):
+            if x_size == y_size and x_size > 1 and not np.any(live & (view.rows[b][:, None] != view.columns[a][None, :])):
+                found.add((a, b))
+    return found
+
+
+def axes(view: View) -> Iterator[Guess]:
+    """Input and output axes that go together in one Jacobian and not in the other."""
+    if not view.in_numeric.any() or not view.in_analytic.any():
+        return
+    true, mine = _aligned(view, view.in_numeric), _aligned(view, view.in_analytic)
+    lost, won = true - mine, mine - true
+    x, y = view.pair.input, view.pair.output
+    if lost and won:
+        (a, b), (c, d) = min(lost), min(won)
+        seen = f"{y} depends on {x} by equal indices of axis {b} and axis {a}, but analytic by those of axis {d} and axis {c}"
+        yield Guess(0.83, "wrong-axis", seen)
+    elif lost:
+        identical = len(view.analytic) > 1 and np.ptp(view.analytic, axis=0).max() <= 1e-6 * view.scale
+        seen = f"analytic couples different indices along axis {', '.join(str(a) for a, _ in sorted(lost))} of {x}"
+        more = ": every output element has the same gradient, as though the upstream gradient were summed" if identical else ""
+        score = 0.93 if identical else 0.83
+        yield Guess(score, "reduced-too-much", f"{seen}, which the function does not{more}")
+    elif won and view.in_analytic.any() and not (view.in_analytic & ~view.in_numeric).any():
+        along = ", ".join(str(a) for a, _ in sorted(won))
+        only_diagonal = view.elementwise_shapes and not (view.in_analytic & ~view.diagonal).any()
+        seen = f"the function couples different indices along axis {along} of {x}, analytic does not"
+        if only_diagonal and _low_rank(view):
+            yield Guess(0.84, "statistic-as-constant", f"{seen}: what is computed from all of them is treated as a constant")
+        else:
+            yield Guess(0.75, "missing-term", f"{seen}: the paths through the other elements are missing")
+
+
+def _low_rank(view: View) -> bool:
+    """Whether the difference, within every coupled group, is a sum of at most two outer products."""
+    difference = view.analytic - view.numeric
+    if not view.complete or len(difference) < 4:
+        return False
+    live = (np.abs(difference) > view.small) | (np.abs(difference.T) > view.small)
+    left = set(range(len(live)))
+    largest = 0
+    while left:
+        group, todo = set(), [left.pop()]
+        while todo:
+            i = todo.pop()
+            group.add(i)
+            new = {int(j) for j in np.flatnonzero(live[i])} & left
+            left -= new
+            todo += new
+        members = sorted(group)
+        if len(members) < 3:
+            continue
+        largest = max(largest, len(members))
+        values = np.linalg.svd(difference[np.ix_(members, members)], compute_uv=False)
+        if len(values) > 3 and values[3] > 1e-5 * values[0]:
+            return False
+    return largest > 3

@@ -1,0 +1,17 @@
+"""Hand-written wrong rules, each with its cause."""
+
+import numpy as np
+import pytest
+
+from minicnn.testing.diagnosis import diagnose
+from tests.testing.diagnosis import pairs_elementwise, pairs_linear, pairs_norm, pairs_windows
+from tests.testing.diagnosis.building import evidence_of
+
+PAIRS = [*pairs_elementwise.PAIRS, *pairs_linear.PAIRS, *pairs_windows.PAIRS, *pairs_norm.PAIRS]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize(("cause", "make"), PAIRS, ids=[make.__name__ for _, make in PAIRS])
+def test_the_first_cause_is_the_bug(cause, make, seed):
+    found = diagnose(evidence_of(make(np.random.default_rng(seed))))
+    assert [d.cause for d in found][:1] == [cause], "\n".join(map(str, found)) or "nothing"
