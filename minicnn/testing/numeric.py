@@ -1,8 +1,9 @@
-"""The numerical derivative along a direction, with an error bound: what an analytic gradient is held against."""
+"""The slope of a function along a line, with an error bar and a test for kinks: what a gradient is held against."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,13 +11,59 @@ from minicnn.core.types import Array
 
 EPS = float(np.finfo(np.float64).eps)
 
+#: First steps of the windows, in units of the line's parameter, in the order in which they are tried.
+WINDOWS = (1e-3, 1e-4, 1e-2, 1e-5, 1e-6, 1e-1, 1e-7, 1e-8)
+
+#: Tried last, where noise hides the slope; never where there is trouble at 0, for from afar a staircase is smooth.
+FAR_WINDOWS = (1.0, 1e2, 1e4)
+
+_LEVELS = 4
+_RATIO = 1.8  # between steps; not 2, for sin(t) looks smooth at steps of pi, pi/2, pi/4 above whole turns
+_PRECISE = 1e-9  # a relative error bar that needs no second window
+_GAMMA_4 = 576 / 40320  # (4!)^2 / 8!: variance of a value from that of its fourth differences
+
+
+@dataclass
+class Slope:
+    """Slopes of the components of a vector-valued function at 0.
+
+    Parameters
+    ----------
+    value, error : numpy.ndarray
+        The estimates and bounds on their errors; NaN and infinite where there is none.
+    trouble : numpy.ndarray of str
+        Per component ``""``, ``"kink"`` (left and right slopes differ, or one is unbounded), ``"jump"`` or ``"edge"``
+        (not finite on one side).
+    detail : list of str
+        Per component, what was seen there.
+    """
+
+    value: Array
+    error: Array
+    trouble: Array
+    detail: list[str]
+
+
+@dataclass
+class _Window:
+    """Estimates from four steps that shrink by a constant ratio."""
+
+    step: float  # the first
+    last: float
+    value: Array
+    error: Array
+    jump: Array  # right slope minus left slope
+    jump_error: Array
+    rise: Array  # the larger of both one-sided slopes at the smallest step
+    ends: Array  # f at the smallest step to the right and to the left, minus f at 0, (2, components)
+
 
 def derivative(
-    f: Callable[[float], Array], *, step: float = 1e-3, levels: int = 4
+    f: Callable[[float], Array], *, step: float = 1e-3, levels: int = _LEVELS
 ) -> tuple[Array, Array]:
     """Derivative of a vector-valued ``f`` at 0, by central differences and Richardson extrapolation.
 
-    ``D(h) = (f(h) - f(-h)) / 2h`` has an error in even powers of ``h``; from ``D(h), D(h/2), D(h/4), ...`` the
+    ``D(h) = (f(h) - f(-h)) / 2h`` has an error in even powers of ``h``; from ``D(h), D(h/r), D(h/r²), ...`` the
     powers are eliminated one by one (Ridders' tableau), and each component takes the entry whose neighbours agree
     best.
 
@@ -25,7 +72,7 @@ def derivative(
     f : callable
         From a float to a float64 array of any shape.
     step : float
-        The first ``h``; each level halves it.
+        The first ``h``; each level divides it by ``r = 1.8``.
     levels : int
         Number of step sizes; ``f`` is evaluated ``2 * levels`` times.
 
@@ -46,22 +93,190 @@ def derivative(
     >>> bool(abs(slope[0] - 1) <= error[0] < 1e-10)
     True
     """
+    steps = [step / _RATIO**level for level in range(levels)]
+    values = [(f(h), f(-h)) for h in steps]
+    rows = [(plus - minus) / (2 * h) for h, (plus, minus) in zip(steps, values, strict=True)]
+    # of f itself, and of arguments of order one
+    rounding = [
+        4 * EPS * (np.maximum(np.abs(plus), np.abs(minus)) + np.abs(row)) / h
+        for h, (plus, minus), row in zip(steps, values, rows, strict=True)
+    ]
+    return _extrapolate(rows, [2 * j for j in range(1, levels)], rounding)
+
+
+def slope(
+    f: Callable[[float], Array], middle: Array, noise: Array, *,
+    scale: Array | float = 0.0, step: float = 1.0, eps: float = EPS,
+) -> Slope:
+    """Slope of ``f`` at 0 from the first window of steps that gives a precise answer, or from the best one.
+
+    A window is trusted where left and right slopes meet as the steps shrink. So a kink at a distance from 0 is avoided
+    by steps smaller than that distance, noise by larger ones, and a kink at 0 shows in every window.
+
+    Parameters
+    ----------
+    f : callable
+        From a float to a float64 array (components,); NaN where it cannot be evaluated.
+    middle : numpy.ndarray
+        ``f(0)``.
+    noise : numpy.ndarray
+        Standard deviation of rounding in ``f``, from :func:`noise_level`.
+    scale : numpy.ndarray or float
+        Size of slopes that matter: errors are judged relative to the larger of this and the slope itself.
+    step : float
+        Multiplies every window.
+    eps : float
+        Relative rounding of the arithmetic.
+
+    Returns
+    -------
+    Slope
+        At most 88 evaluations; 8 where ``f`` is smooth and exact to rounding.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minicnn.testing.numeric import slope
+    >>> zero = np.zeros(2)
+    >>> found = slope(lambda t: np.array([np.sin(t), abs(t)]), zero, zero)
+    >>> found.trouble.tolist(), round(float(found.value[0]), 9)
+    (['', 'kink'], 1.0)
+    """
+    value = np.full(middle.shape, np.nan)
+    error = np.full(middle.shape, np.inf)
+    trouble = np.full(middle.shape, "", dtype=object)
+    detail = [""] * middle.size
+    windows: list[_Window] = []
+    for first in WINDOWS + FAR_WINDOWS:
+        if first == FAR_WINDOWS[0]:
+            for i in np.flatnonzero(~(error <= 0.01 * np.maximum(np.abs(value), scale))):
+                trouble[i], detail[i] = _classify(windows, int(i), float(noise[i]), bool(np.isfinite(error[i])))
+        window = _window(f, middle, noise, first * step, eps)
+        windows.append(window)
+        better = _smooth(window, noise, scale) & (window.error < error) & (trouble == "")
+        value[better], error[better] = window.value[better], window.error[better]
+        if np.all((error <= _PRECISE * np.maximum(np.abs(value), scale)) | (trouble != "")):
+            break
+    return Slope(value, error, trouble, detail)
+
+
+def noise_level(f: Callable[[float], Array], middle: Array) -> Array:
+    """Standard deviation of the rounding in ``f``, from fourth differences over steps too small to show its shape.
+
+    Steps grow until values differ, so that a function that rounds to float32 inside is seen as what it is. Both sides
+    of 0 are looked at and the smaller result counts, for a kink or jump at 0 is no noise.
+
+    Parameters
+    ----------
+    f : callable
+        From a float to a float64 array (components,).
+    middle : numpy.ndarray
+        ``f(0)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Per component; at least half a unit in the last place of ``f(0)``.
+
+    References
+    ----------
+    Moré and Wild, "Estimating computational noise", SIAM J. Sci. Comput. 33 (2011).
+    """
+    best = np.full(middle.shape, np.inf)
+    for side in (1, -1):
+        for spacing in (1e-10, 1e-8, 1e-6, 1e-4):
+            values = np.array([f(side * (3e-5 + k * spacing)) for k in range(7)])
+            differences = np.diff(values, n=4, axis=0)
+            found = np.sqrt(_GAMMA_4 * np.mean(differences**2, axis=0))
+            distinct = np.sum(np.diff(values, axis=0) != 0, axis=0) >= 5
+            usable = np.isfinite(found) & (distinct | (spacing == 1e-4))
+            best = np.where(usable & (found < best), found, best)
+            if np.all(distinct | ~np.isfinite(found)):
+                break
+    best = np.where(np.isfinite(best), best, 0.0)
+    return np.maximum(3 * best, 0.5 * EPS * np.abs(middle))
+
+
+def _window(f: Callable[[float], Array], middle: Array, noise: Array, step: float, eps: float) -> _Window:
+    steps = [step / _RATIO**level for level in range(_LEVELS)]
+    values = [(f(h), f(-h)) for h in steps]
+    with np.errstate(all="ignore"):
+        central = [(plus - minus) / (2 * h) for h, (plus, minus) in zip(steps, values, strict=True)]
+        kinked = [(plus + minus - 2 * middle) / h for h, (plus, minus) in zip(steps, values, strict=True)]
+        rounding = [
+            2 * (noise + eps * np.maximum(np.abs(plus), np.abs(minus))) / h + 2 * eps * np.abs(row)
+            for h, (plus, minus), row in zip(steps, values, central, strict=True)
+        ]
+        value, error = _extrapolate(central, [2, 4, 6], rounding)
+        jump, jump_error = _extrapolate(kinked, [1, 3, 5], [2 * r for r in rounding])
+        plus, minus = values[-1]
+        ends = np.array([plus - middle, minus - middle])
+        rise = np.max(np.abs(ends), axis=0) / steps[-1]
+        lost = ~np.isfinite(sum(plus + minus for plus, minus in values))
+    value, error = np.where(lost, np.nan, value), np.where(lost, np.inf, error)
+    return _Window(step, steps[-1], value, error, jump, jump_error, rise, ends)
+
+
+def _smooth(window: _Window, noise: Array, scale: Array | float) -> Array:
+    """Where left and right slopes meet, as far as noise lets us see."""
+    allowed = 1e-3 * np.maximum(np.maximum(window.rise, np.abs(window.value)), 1e-3 * np.asarray(scale))
+    noisy = 16 * noise / window.last
+    with np.errstate(invalid="ignore"):
+        return np.isfinite(window.error) & (np.abs(window.jump) + window.jump_error <= allowed + noisy)
+
+
+def _classify(windows: list[_Window], i: int, noise: float, smooth: bool) -> tuple[str, str]:
+    """What is wrong at 0, by the smallest steps at which noise does not hide it; nothing if ``smooth`` stands."""
+    ordered = sorted(windows, key=lambda w: w.step)
+    if not any(np.isfinite(w.ends[:, i]).all() for w in ordered):
+        side = "right" if not np.isfinite(ordered[0].ends[0, i]) else "left"
+        if not np.isfinite(ordered[0].ends[:, i]).any():
+            return "edge", "not finite on either side of this point"
+        return "edge", f"not finite on the {side} side of this point"
+    usable = [w for w in ordered if np.isfinite(w.ends[:, i]).all() and np.max(np.abs(w.ends[:, i])) > 8 * noise]
+    if len(usable) < 2:
+        return ("", "") if smooth else ("kink", "left and right slopes do not meet")
+    small, large = usable[0], usable[min(2, len(usable) - 1)]
+    shrink = float(np.max(np.abs(small.ends[:, i])) / np.max(np.abs(large.ends[:, i])))
+    if shrink > 0.5:
+        return "jump", f"the function jumps by about {np.max(np.abs(small.ends[:, i])):.3g}"
+    right, left = float(small.ends[0, i] / small.last), float(-small.ends[1, i] / small.last)
+    if shrink > 3 * small.step / large.step:
+        return "kink", f"the slope grows without bound ({left:.3g} and {right:.3g} at a distance of {small.last:.1g})"
+    if smooth:
+        return "", ""
+    return "kink", f"slope {left:.6g} on the left, {right:.6g} on the right"
+
+
+def _extrapolate(rows: list[Array], powers: list[int], rounding: list[Array]) -> tuple[Array, Array]:
+    """Ridders' tableau: eliminate the powers of the step one by one; the entry with the closest neighbours wins."""
     best: Array = None
     bound: Array = None
     previous: list[Array] = []
-    for level in range(levels):
-        h = step / 2**level
-        plus, minus = f(h), f(-h)
-        row = [(plus - minus) / (2 * h)]
-        # of f itself, and of arguments of order one
-        rounding = 4 * EPS * (np.maximum(np.abs(plus), np.abs(minus)) + np.abs(row[0])) / h
-        for j, older in enumerate(previous, start=1):
-            row.append((4**j * row[j - 1] - older) / (4**j - 1))
-            error = np.maximum(np.abs(row[j] - row[j - 1]), np.abs(row[j] - older)) + rounding
+    for first, noise in zip(rows, rounding, strict=True):
+        row = [first]
+        for (j, older), power in zip(enumerate(previous), powers, strict=False):
+            row.append((_RATIO**power * row[j] - older) / (_RATIO**power - 1))
+            error = np.maximum(np.abs(row[j + 1] - row[j]), np.abs(row[j + 1] - older)) + noise
             if best is None:
-                best, bound = row[j], error
+                best, bound = row[j + 1], error
             else:
                 better = error < bound
-                best, bound = np.where(better, row[j], best), np.where(better, error, bound)
+                best, bound = np.where(better, row[j + 1], best), np.where(better, error, bound)
         previous = row
     return best, bound
+
+
+def entries(x: Array) -> Iterator[tuple[str, Array]]:
+    """The unit vectors of ``x``'s space, named by their index."""
+    for index in np.ndindex(x.shape):
+        unit = np.zeros(x.shape)
+        unit[index] = 1.0
+        yield (str(list(index)) if index else "the value"), unit
+
+
+def reach(x: Array) -> Array:
+    """How far each element may be moved: its own size, and at least a tenth of the array's typical one."""
+    finite = x[np.isfinite(x)]
+    typical = float(np.sqrt(np.mean(finite * finite))) if finite.size else 0.0
+    return np.maximum(np.abs(x), 0.1 * min(typical, 1.0) if typical > 0 else 1.0)

@@ -277,7 +277,7 @@ class Nondeterministic(mc.Function):
 
 @pytest.mark.parametrize(
     ("cls", "kind"),
-    [(WritesInput, "input modified"), (WritesCotangent, "input modified"), (Nondeterministic, "nondeterministic")],
+    [(WritesInput, "input modified"), (WritesCotangent, "cotangent modified"), (Nondeterministic, "nondeterministic")],
 )
 def test_side_effects_are_findings(cls: Any, kind: str) -> None:
     report = gradcheck(lambda x: cls()(x), [np.array([1.0, -2.0, 3.0])])
