@@ -103,7 +103,9 @@ def worst(pair: JacobianPair, count: int = 8) -> list[tuple[str, str, float, flo
     for flat in order[:count]:
         i, j = divmod(int(flat), relative.shape[1])
         if levels[i, j] > 0:
-            found.append((*_indices(pair, i, j), *(float(a[i, j]) for a in (pair.analytic, pair.numeric, pair.error))))
+            output, source = _indices(pair, i, j)
+            values = float(pair.analytic[i, j]), float(pair.numeric[i, j]), float(pair.error[i, j])
+            found.append((output, source, *values))
     return found
 
 
