@@ -10,7 +10,7 @@ from minicnn.core.types import Array
 from minicnn.testing.diagnosis.view import Guess, View
 
 
-def _aligned(view: View, live: Array) -> set[tuple[int, int]]:
+def aligned(view: View, live: Array) -> set[tuple[int, int]]:
     """Pairs (axis of input, axis of output) along which only equal indices depend on each other."""
     found = set()
     for a, x_size in enumerate(view.x_shape):
@@ -24,7 +24,7 @@ def axes(view: View) -> Iterator[Guess]:
     """Input and output axes that go together in one Jacobian and not in the other."""
     if not view.in_numeric.any() or not view.in_analytic.any():
         return
-    true, mine = _aligned(view, view.in_numeric), _aligned(view, view.in_analytic)
+    true, mine = aligned(view, view.in_numeric), aligned(view, view.in_analytic)
     lost, won = true - mine, mine - true
     x, y = view.pair.input, view.pair.output
     if lost and won:
@@ -41,7 +41,11 @@ def axes(view: View) -> Iterator[Guess]:
         along = ", ".join(str(a) for a, _ in sorted(won))
         only_diagonal = view.elementwise_shapes and not (view.in_analytic & ~view.diagonal).any()
         seen = f"the function couples different indices along axis {along} of {x}, analytic does not"
-        if only_diagonal and _low_rank(view):
+        diagonal = view.analytic[view.diagonal]
+        if only_diagonal and np.ptp(diagonal) <= 1e-6 * view.scale and not _low_rank(view):
+            seen = "backward passes the upstream gradient on as it is"
+            yield Guess(0.76, "missing-factor", f"{seen}: the local derivative is missing")
+        elif only_diagonal and _low_rank(view):
             yield Guess(0.84, "statistic-as-constant", f"{seen}: what is computed from all of them is treated as a constant")
         else:
             yield Guess(0.75, "missing-term", f"{seen}: the paths through the other elements are missing")
@@ -71,3 +75,32 @@ def _low_rank(view: View) -> bool:
         if len(values) > 3 and values[3] > 1e-5 * values[0]:
             return False
     return largest > 3
+
+
+def partial_sum(view: View) -> Iterator[Guess]:
+    """A matrix whose gradient is a sum of outer products, of which backward has a single one."""
+    if len(view.x_shape) != 2 or not view.complete or min(view.x_shape) < 2:
+        return
+    analytic, numeric = (m.reshape(-1, *view.x_shape) for m in (view.analytic, view.numeric))
+    live = np.abs(analytic).max((1, 2)) > 1e-6 * view.scale
+    if not live.any():
+        return
+    a, n = (np.linalg.svd(m[live], compute_uv=False) for m in (analytic, numeric))
+    if np.any(a[:, 1] > 1e-5 * a[:, 0]) or not np.any(n[:, 1] > 1e-4 * n[:, 0]):
+        return
+    seen = "for every output element the gradient is one outer product, where the true one is a sum of several"
+    for label, other in view.others.items():
+        if not other.ndim or other.shape[-1] not in view.x_shape:
+            continue
+        for axis, size in enumerate(view.x_shape):
+            if size != other.shape[-1]:
+                continue
+            for place in np.ndindex(other.shape[:-1]):
+                u = np.asarray(other[place], np.float64)
+                along = np.tensordot(analytic[live], u / (np.linalg.norm(u) or 1.0), ([axis + 1], [0]))
+                if np.allclose(np.linalg.norm(along, axis=-1), a[:, 0], rtol=1e-5, atol=0) and other.shape[:-1]:
+                    index = ", ".join(map(str, place))
+                    yield Guess(0.91, "overwritten-not-accumulated", f"{seen}: only the share of {label}[{index}] is there")
+                    return
+    if np.all(np.linalg.matrix_rank(numeric[live], rtol=1e-5) > 1):
+        yield Guess(0.84, "overwritten-not-accumulated", f"{seen}: = for +=")

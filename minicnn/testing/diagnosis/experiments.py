@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,55 @@ def rearranged(view: View) -> Iterator[Guess]:
                 return
 
 
+def options(view: View) -> Iterator[Guess]:
+    """An option with another value than it was given: its default, its neighbour, its opposite."""
+    for option, value in view.evidence.options.items():
+        for other in _alternatives(value):
+            if view.explained_at(("option", option, repr(other)), {option: other}) or _cropped(view, option, other):
+                seen = f"analytic is the true derivative for {option} = {other} instead of {value}"
+                small = isinstance(value, float) and abs(value) < 0.1 and not other
+                cause = "epsilon-mismatch" if small else "option-ignored"
+                yield Guess(0.97, cause, f"{seen}: backward forgets {option}")
+                return
+
+
+def _cropped(view: View, option: str, other: Any) -> bool:
+    """The same where the option changes the output's size: its first elements are compared."""
+    y = view.value({option: other})
+    if y is None or y.ndim != len(view.y_shape) or y.shape == view.y_shape or y.size > 4 * np.prod(view.y_shape):
+        return False
+    corner = tuple(slice(0, size) for size in view.y_shape)
+    if y[corner].shape != view.y_shape or not view.complete:
+        return False
+
+    def slope(direction: Array) -> Array:
+        step, total = 1e-4, np.zeros(view.y_shape)
+        for shift, weight in ((-2, 1.0), (-1, -8.0), (1, 8.0), (2, -1.0)):
+            moved = view.value({option: other, view.pair.input: view.x + shift * step * direction})
+            total = total + weight * (np.zeros(view.y_shape) if moved is None else moved[corner])
+        return np.asarray(total.reshape(-1) / (12 * step))
+
+    mine = view.analytic @ view.direction.reshape(-1)
+    if not np.allclose(slope(view.direction), mine, rtol=1e-5, atol=1e-5 * view.scale):
+        return False
+    units = np.eye(view.analytic.shape[1]).reshape(-1, *view.x_shape)
+    return view.explains(np.stack([slope(unit) for unit in units], 1))
+
+
+def _alternatives(value: Any) -> list[Any]:
+    """Other values of the same kind."""
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int):
+        return [v for v in dict.fromkeys((1, 0, value - 1, value + 1, -value)) if v != value]
+    if isinstance(value, float):
+        return [v for v in dict.fromkeys((0.0, 1.0, -value, 1 - value, 1 / value if value else 0.0)) if v != value]
+    if isinstance(value, tuple) and value and all(isinstance(v, int) for v in value):
+        several = ((1,) * len(value), (0,) * len(value), value[::-1], tuple(v - 1 for v in value), tuple(v + 1 for v in value))
+        return [v for v in dict.fromkeys(several) if v != value]
+    return []
+
+
 def operands(view: View) -> Iterator[Guess]:
     """One input taken for another."""
     x_name = view.pair.input
@@ -51,6 +101,10 @@ def operands(view: View) -> Iterator[Guess]:
             if label == x_name and source == view.pair.output:
                 continue  # saved-value-confused
             if view.explained_at(("for", label, source), {label: np.array(values)}):
+                if source == x_name and not view.elementwise_shapes:
+                    seen = f"analytic is the true derivative for {label} = {x_name}, where what depends on their difference is zero"
+                    yield Guess(0.96, "missing-term", f"{seen}: the term of {label} is missing")
+                    return
                 seen = f"analytic is the true derivative for {label} := {source}: the wrong array is used"
                 yield Guess(0.975, "wrong-operand", seen)
                 return

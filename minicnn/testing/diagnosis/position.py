@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from minicnn.core.types import Array, Shape
+from minicnn.testing.diagnosis.coupling import aligned
 from minicnn.testing.diagnosis.view import Guess, View, axes_text
 
 
@@ -22,7 +23,8 @@ def permuted(view: View) -> Iterator[Guess]:
             moved = view.numeric[:, order] if kind == "x" else view.numeric[order]
             if not view.explains(moved):
                 continue
-            if kind == "x" and reduces and same or kind == "y" and expands and same:
+            moved_axes = aligned(view, view.in_numeric) != aligned(view, view.in_analytic)
+            if same and moved_axes and (reduces if kind == "x" else expands):
                 what = "spread over" if kind == "x" else "summed over"
                 yield Guess(0.95, "wrong-axis", f"analytic is right with {words} of {label} exchanged: {what} the wrong axis")
             elif same and kind == "x":
@@ -36,17 +38,64 @@ def permuted(view: View) -> Iterator[Guess]:
             return
 
 
+def blocks(view: View) -> Iterator[Guess]:
+    """Parts of the input along one axis exchanged: gates, heads, anchors, halves."""
+    if not view.complete or len(view.x_shape) < 1 or np.all(np.count_nonzero(view.in_numeric, 1) <= 1):
+        return
+    for a, size in enumerate(view.x_shape):
+        if size < 2 or size > 64:
+            continue
+        numeric = np.moveaxis(view.numeric.reshape(-1, *view.x_shape), a + 1, 0).reshape(size, -1)
+        analytic = np.moveaxis(view.analytic.reshape(-1, *view.x_shape), a + 1, 0).reshape(size, -1)
+        gaps = np.abs(analytic[:, None] - numeric[None]).max(-1)
+        source = gaps.argmin(1)
+        allowed = 1e-5 * view.scale
+        if np.any(gaps[np.arange(size), source] > allowed) or len(set(source)) < size:
+            continue
+        if np.count_nonzero(source != np.arange(size)):
+            pairs = ", ".join(f"{i} ← {s}" for i, s in enumerate(source) if i != s)
+            seen = f"analytic has the parts of {view.pair.input} along axis {a} in another order ({pairs})"
+            yield Guess(0.93, "swapped-gradients", f"{seen}: parts of a stacked input are exchanged")
+            return
+
+
+def ranks(view: View) -> Iterator[Guess]:
+    """One-hot rows at the element that comes next in size: an order statistic's index one off."""
+    rows = np.flatnonzero(view.wrong.any(1))
+    if not view.complete or not len(rows) or np.any(np.count_nonzero(view.in_numeric[rows], 1) != 1):
+        return
+    if np.any(np.count_nonzero(view.in_analytic[rows], 1) != 1):
+        return
+    rank = np.argsort(np.argsort(np.asarray(view.x, np.float64).reshape(-1)))
+    steps = rank[np.abs(view.analytic[rows]).argmax(1)] - rank[np.abs(view.numeric[rows]).argmax(1)]
+    if np.all(steps == steps[0]) and abs(int(steps[0])) == 1:
+        seen = f"the gradient goes to the element that is next {'larger' if steps[0] > 0 else 'smaller'} than the right one"
+        yield Guess(0.945, "off-by-one-shift", f"{seen}: an index into the sorted order is one off")
+
+
+def permutation(view: View) -> Iterator[Guess]:
+    """A permutation of elements that backward applies again instead of undoing it."""
+    square = view.complete and view.numeric.shape[0] == view.numeric.shape[1]
+    if square and all(np.all(np.count_nonzero(view.in_numeric, k) == 1) for k in (0, 1)) and view.explains(view.numeric.T):
+        seen = "analytic is the transpose of numeric: the elements are permuted again instead of being put back"
+        yield Guess(0.96, "forward-not-adjoint", seen)
+
+
 def adjoint(view: View) -> Iterator[Guess]:
     """Backward applies the Jacobian where its transpose is due."""
-    if view.complete and view.numeric.shape[0] == view.numeric.shape[1] and view.explains(view.numeric.T):
+    if not view.complete or view.numeric.shape[0] != view.numeric.shape[1] or not view.explains(view.numeric.T):
+        return
+    if view.others and len(view.x_shape) > 1:
+        seen = "analytic is the transpose of numeric: the matrix that multiplies the input is not transposed in backward"
+        yield Guess(0.94, "transposed-weight", seen)
+    else:
         seen = "analytic is the transpose of numeric: backward applies the function's own map, not its transpose"
-        ones = np.all(np.count_nonzero(view.in_numeric, 1) == 1) and np.all(np.count_nonzero(view.in_numeric, 0) == 1)
-        yield Guess(0.96 if ones else 0.92, "forward-not-adjoint", f"{seen} (order not reversed, permutation not inverted, Wᵀ for W)")
+        yield Guess(0.94, "forward-not-adjoint", f"{seen} (a cumulative sum that does not run backwards, a gather for a scatter)")
 
 
 def shifted(view: View) -> Iterator[Guess]:
     """The pattern lies one or two elements off along an axis of the input or output."""
-    if not view.complete:
+    if not view.complete or np.count_nonzero(view.in_numeric) < 3:
         return
     numeric = view.full(view.numeric)
     axes = [(view.pair.output, a, a) for a in range(len(view.y_shape))]
@@ -95,7 +144,7 @@ def _shift_fits(view: View, moved: Array, inner: Array) -> bool:
 
 def flipped(view: View) -> Iterator[Guess]:
     """Axes run backwards: whole, or within the window of every output element."""
-    if not view.complete:
+    if not view.complete or np.count_nonzero(view.in_numeric) < 3:
         return
     numeric = view.full(view.numeric)
     m = len(view.y_shape)
@@ -138,7 +187,7 @@ def misplaced(view: View) -> Iterator[Guess]:
         return
     for axis, label, what in ((1, view.pair.output, "input"), (0, view.pair.input, "output")):
         a, n = np.sort(view.analytic, axis), np.sort(view.numeric, axis)
-        close = np.abs(a - n) <= 1e-5 * np.maximum(np.abs(a), np.abs(n)) + 1e-7 * view.scale
+        close = np.abs(a - n) <= np.minimum(1e-5 * np.maximum(np.abs(a), np.abs(n)) + 1e-7 * view.scale, 0.02 * view.gap)
         lines = (view.wrong).any(axis)
         same = close.all(axis)
         if lines.any() and np.all(same[lines]) and _informative(view, axis, lines):

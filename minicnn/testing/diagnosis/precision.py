@@ -34,8 +34,8 @@ def deviation(view: View) -> Iterator[Guess]:
         return
     shares = np.mean(relative > 0), np.mean(relative < 0)
     wild = min(shares) > 0.2 and np.std(np.abs(relative)) > 0.3 * np.mean(np.abs(relative))
-    if largest < 3e-6 or (wild and 2e-5 < largest < 2e-2):
-        yield Guess(0.85, "reduced-precision", f"{seen}, up and down without a pattern: fewer digits inside")
+    if wild and (largest < 1e-5 or 2e-5 < largest < 2e-2):
+        yield Guess(0.945, "reduced-precision", f"{seen}, up and down without a pattern: fewer digits inside")
     elif largest < 0.02:
-        yield Guess(0.83, "epsilon-mismatch", f"{seen}, {'upwards' if shares[0] > 0.5 else 'downwards'} mostly: "
+        yield Guess(0.945, "epsilon-mismatch", f"{seen}, {'upwards' if shares[0] > 0.5 else 'downwards'} mostly: "
                     "a small constant is left out or stands in another place")

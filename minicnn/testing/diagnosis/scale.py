@@ -79,7 +79,7 @@ def by_count(view: View) -> Iterator[Guess]:
     for axis, what in ((1, "output"), (0, "input")):
         a, n = np.abs(view.analytic).sum(axis), np.abs(view.numeric).sum(axis)
         used = n > view.small * view.numeric.shape[axis]
-        if np.count_nonzero(used) < 2:
+        if np.count_nonzero(used) < 2 or np.all(np.count_nonzero(view.in_numeric, axis) <= 1):
             continue
         ratio = np.ones_like(n)
         ratio[used] = a[used] / n[used]
@@ -130,6 +130,9 @@ def name(c: float, view: View) -> Iterator[tuple[float, str, str]]:
 def sizes(view: View) -> dict[int, str]:
     """Sizes that a mean can run over, with their names: products of axes, windows."""
     found: dict[int, str] = {}
+    for option, v in view.numbers.items():
+        if v == int(v) and 1 < v < 1000 and any(part in option.lower() for part in ("kernel", "window", "size", "pool")):
+            found[int(v) ** 2] = f"{option}²"
     shapes = {view.pair.input: view.x_shape, view.pair.output: view.y_shape}
     shapes.update({label: array.shape for label, array in view.evidence.inputs.items() if label != view.pair.input})
     for count in (1, 2, 3, 4):

@@ -12,12 +12,23 @@ from minicnn.testing.diagnosis.places import describe
 from minicnn.testing.diagnosis.view import Guess, View, number
 
 
+def not_finite(view: View) -> Iterator[Guess]:
+    """NaN or infinity where the function has a derivative."""
+    bad = ~np.isfinite(view.analytic) & np.isfinite(view.numeric)
+    if bad.any():
+        count = f"{np.count_nonzero(bad)} of {bad.size} entries"
+        yield Guess(1.0, "non-finite-gradient", f"{count} of analytic are NaN or infinite where numeric is finite")
+
+
 def nothing(view: View) -> Iterator[Guess]:
     """Backward returned None, or zeros."""
     if view.usable.all() and not view.analytic.any() and view.in_numeric.any():
         probe = view.gradient(np.ones(view.y_shape))
         what = "None" if probe is None else "zeros"
-        if probe is None or not probe.any():
+        if probe is not None and not probe.any() and len(view.evidence.outputs) > 1:
+            seen = f"the upstream gradient of {view.pair.output} is not used for {view.pair.input}: its share is missing"
+            yield Guess(1.0, "missing-term", seen)
+        elif probe is None or not probe.any():
             seen = f"backward returns {what}; the derivative reaches {number(float(np.max(np.abs(view.numeric))))}"
             yield Guess(1.0, "missing-gradient", seen)
 
@@ -55,7 +66,13 @@ def lost(view: View) -> Iterator[Guess]:
             yield Guess(0.93, "border-dropped", f"the gradient {slab} of {label} is lost: a loop or slice stops early")
             return
         place = describe(view, gone)
-        if "border" in place or "index" in place:
+        tail = np.flatnonzero(some)
+        indices = _indices(view, some, kept.any(axis), cause)
+        if len(tail) * 2 < len(some) and np.array_equal(tail, np.arange(len(some) - len(tail), len(some))):
+            yield Guess(0.93, "border-dropped", f"the last {len(tail)} elements of {label} have no gradient: a loop stops early")
+        elif indices:
+            yield Guess(0.9, "missing-term", f"{share}; lost are {indices} of {label}: their path is missing")
+        elif "border" in place or "index" in place:
             yield Guess(0.9, "border-dropped", f"{share}; lost {place}")
         else:
             yield Guess(0.88, "mask-too-strict", f"{share}; lost {place or f'for some elements of {label}'}")
@@ -109,10 +126,10 @@ def exchanged(view: View) -> Iterator[Guess]:
             yield Guess(0.95, "mask-inverted", seen)
             return
     if view.elementwise_shapes and (view.in_numeric | view.in_analytic)[view.diagonal].any():
-        at = view.at("x=-x", {view.pair.input: -np.asarray(view.x)})
-        if at is not None and np.max(np.abs(at - view.numeric)) > 1e-3 * view.scale and view.explains(at):
-            if len(np.unique(np.round(view.numeric[view.diagonal], 6))) <= 3:
-                yield Guess(0.96, "mask-inverted", "analytic is the true derivative at the negated input: branches exchanged")
+        few = len(np.unique(np.round(view.numeric[view.diagonal], 6))) <= 3
+        if few and view.explained_at("x=-x", {view.pair.input: -np.asarray(view.x)}):
+            seen = "analytic is the true derivative at the negated input: the branches are exchanged"
+            yield Guess(0.96, "mask-inverted", seen)
 
 
 def _depends_on_values(view: View) -> bool:
@@ -183,6 +200,11 @@ def _overwritten(view: View, which: str, kept: Array) -> Iterator[Guess]:
     several = f"each element of {view.pair.input} reaches several elements of {view.pair.output}"
     seen = f"{several}, but only the {which} one's contribution is there"
     spread = np.all(np.count_nonzero(view.in_numeric, axis=1) <= 1)
+    whole = kept.any(1)
+    if which == "first" and not spread and np.array_equal(kept, view.in_numeric & whole[:, None]):
+        lost = f"{np.count_nonzero(view.in_numeric.any(1) & ~whole)} of {len(whole)} elements of {view.pair.output}"
+        yield Guess(0.93, "border-dropped", f"{lost} are left out, all but the first: a loop or slice stops early")
+        return
     repeated = np.count_nonzero(view.in_numeric, axis=0)
     if which == "first" and spread and np.ptp(repeated) == 0:
         yield Guess(0.96, "broadcast-not-summed", f"{seen}: a slice is kept instead of the sum")
@@ -206,6 +228,16 @@ def _carry(view: View, gone: Array, kept: Array) -> str:
         last = np.broadcast_to(view.columns[a] == size - 1, kept.shape)
         if size > 2 and np.array_equal(kept, view.in_numeric & last) and view.in_numeric.any(0).all():
             return f"only the last index along axis {a} of {view.pair.input} has a gradient: it is not carried to earlier steps"
+    return ""
+
+
+def _indices(view: View, some: Array, kept: Array, kind: str) -> str:
+    """Lost elements that are whole indices along one axis, whatever the values."""
+    index, shape = (view.columns, view.x_shape) if kind == "column" else (view.rows, view.y_shape)
+    for a in range(len(shape)):
+        gone = sorted({int(i) for i in index[a][some]})
+        if len(shape) > 1 and not np.isin(index[a][kept], gone).any():
+            return f"the indices {', '.join(map(str, gone))} along axis {a}"
     return ""
 
 

@@ -16,7 +16,7 @@ Terms = list[tuple[str, Array]]  # words and (k, k) matrices within one group
 
 def structure(view: View) -> Iterator[Guess]:
     """Both Jacobians as sums of the same terms within each group of coupled elements."""
-    if not view.elementwise_shapes or not view.complete or np.size(view.x) < 3:
+    if not view.elementwise_shapes or not view.complete or np.size(view.x) < 3 or view.gap < 0.02 * view.scale:
         return
     groups = _groups(view)
     if not groups or max(map(len, groups)) < 3:
@@ -218,3 +218,31 @@ def centring(view: View) -> Iterator[Guess]:
                 seen = f"analytic minus its mean along {axes_text(axes)} of {view.pair.input} is numeric"
                 yield Guess(0.94, "missing-term", f"{seen}: the mean that the function subtracts is missing")
                 return
+
+
+def proportional(view: View) -> Iterator[Guess]:
+    """What is missing is, for each output element, a multiple of the input (norm), of 1 or of another input."""
+    if not view.complete or np.size(view.x) < 3:
+        return
+    difference = view.analytic - view.numeric
+    rows = np.abs(difference).max(1) > 1e-4 * view.gap
+    live = np.abs(difference[rows]) > 1e-7 * view.gap
+    if np.any(live.sum(1) < 3) or np.any(live & ~view.in_numeric[rows]):
+        return
+    x = np.asarray(view.x, np.float64).reshape(-1)
+    for label, other in {view.pair.input: view.x, **view.others}.items():
+        u = np.asarray(other, np.float64).reshape(-1)
+        if u.shape != x.shape or np.ptp(np.abs(u)) < 1e-6 * np.abs(u).max():
+            continue
+        spread = np.where(live, u, 0.0)
+        c = (spread * difference[rows]).sum(1) / np.maximum((spread**2).sum(1), 1e-300)
+        if np.any(np.abs(c[:, None] * spread - difference[rows]) > 1e-5 * view.gap + 4 * view.small):
+            continue
+        homogeneous = np.abs(view.numeric[rows] @ x).max() <= 1e-5 * view.scale * np.abs(x).max()
+        seen = f"numeric - analytic is a multiple of {label} for every output element"
+        if label == view.pair.input and homogeneous:
+            more = "the function does not change with the size of its input, so the norm is treated as a constant"
+            yield Guess(0.945, "statistic-as-constant", f"{seen}; {more}")
+        elif np.ptp(c) <= 1e-5 * np.abs(c).max() or len(c) == 1 or label != view.pair.input:
+            yield Guess(0.93, "missing-term", f"{seen}: this term is missing or wrong")
+        return

@@ -19,6 +19,21 @@ def _close(a: Array, b: Array) -> bool:
     return bool(np.max(np.abs(a - b), initial=0.0) <= 3e-3 * np.max(np.abs(b), initial=0.0))
 
 
+def repeated(view: View) -> Iterator[Guess]:
+    """Two calls, two answers."""
+    v = np.random.default_rng(2).standard_normal(view.y_shape)
+    several = [view.gradient(v) for _ in range(3)]
+    if any(g is None for g in several) or not all(np.all(np.isfinite(g)) for g in several if g is not None):
+        return
+    a, b, c = (np.asarray(g) for g in several)
+    if np.array_equal(a, b) and np.array_equal(b, c):
+        return
+    if _same(c - b, b - a) and np.any(b != a):
+        yield Guess(1.0, "stale-buffer", "every further call adds the same again: a buffer is not cleared between calls")
+    else:
+        yield Guess(1.0, "nondeterministic", "two calls with the same upstream gradient give different gradients")
+
+
 def upstream(view: View) -> Iterator[Guess]:
     """Upstream ignored, squared, clipped; a term that does not contain it."""
     random = np.random.default_rng(0)

@@ -22,12 +22,13 @@ def evidence_of(pair, order=1):
     labels = [f"input {i}" for i in range(len(arrays))]
     label = labels[pair.by]
 
-    def outputs(values):
-        y = f(*values, **options)
+    def outputs(values, changed=None):
+        y = f(*values, **(options if changed is None else {**options, **changed}))
         return [np.asarray(v) for v in (y if isinstance(y, tuple) else (y,))]
 
     def value(replaced):
-        return outputs([replaced.get(name, a) for name, a in zip(labels, arrays, strict=True)])[0]
+        changed = {k: v for k, v in replaced.items() if k in options}
+        return outputs([replaced.get(name, a) for name, a in zip(labels, arrays, strict=True)], changed)[0]
 
     def gradient(v):
         ys = outputs(arrays)
