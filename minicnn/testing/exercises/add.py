@@ -90,7 +90,7 @@ of size 1, keeping them: g.sum(axis=..., keepdims=True). Summing over axis=() ch
         "equal shapes": _same, "a row, axes missing": _bias, "a column, axis of size 1": _column,
         "both are stretched": _both, "a number": _scalar,
     },
-    reread={"equal shapes": 1, "a row, axes missing": 2},
+    reread={"broadcast-not-summed": 2, "equal shapes": 1, "a row, axes missing": 3},
     prerequisites=("the chain rule", "NumPy's broadcasting"),
     reference="docs/ops/elementwise.md",
 )

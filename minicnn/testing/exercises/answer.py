@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import numpy as np
 
 from minicnn.testing.exercises import wire
 
-_SHOWN = 4000  # characters of what the file printed
+_LINES, _WIDTH = 12, 200  # shown of what the file printed
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -88,14 +89,12 @@ def running(source: str, function: str, limit_s: float) -> Iterator[tuple[Answer
     with tempfile.TemporaryDirectory(prefix="minicnn-grade-") as folder:
         path, log = Path(folder) / "answer.py", Path(folder) / "printed.txt"
         path.write_text(source, encoding="utf-8")
-        command = [sys.executable, "-u", "-P", "-m", "minicnn.testing.exercises.runner", str(path), function]
+        command = [sys.executable, "-u", "-P", str(Path(__file__).with_name("runner.py")), str(path), function]
         environment = os.environ | dict.fromkeys(_THREADS, "1") | {"PYTHONHASHSEED": "0", "PYTHONIOENCODING": "utf-8"}
-        search = os.pathsep.join([str(Path(__file__).parents[3]), environment.get("PYTHONPATH", "")])
         with log.open("wb") as errors:
-            process = subprocess.Popen(  # noqa: S603 - this Python, this module, a file that we wrote
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, cwd=folder,
-                env=environment | {"PYTHONPATH": search.rstrip(os.pathsep)},
-            )  # fmt: skip
+            process = subprocess.Popen(  # noqa: S603 - this Python, a neighbour of this file, and a copy of the answer
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, cwd=folder, env=environment
+            )
         answer = Answer(process, limit_s)
 
         def expire() -> None:
@@ -113,10 +112,10 @@ def running(source: str, function: str, limit_s: float) -> Iterator[tuple[Answer
 
 
 def printed(log: Path) -> str:
-    """What the file printed, shortened."""
-    with log.open("rb") as file:
-        text = file.read(_SHOWN * 4).decode(errors="replace")
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + " ..."
+    """The first lines of what the file printed."""
+    with log.open(encoding="utf-8", errors="replace") as file:
+        lines = [line.rstrip("\n")[:_WIDTH] for line in itertools.islice(file, _LINES + 1)]
+    return "\n".join(lines[:_LINES] + (["..."] if len(lines) > _LINES else []))
 
 
 def _error(reply: dict[str, Any]) -> Exception:

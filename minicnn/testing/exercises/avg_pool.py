@@ -86,7 +86,7 @@ Pixels that no window covers keep 0.
 
 Loop over (i, j) as forward does:  gx[:, :, rows, columns] += (gy[:, :, i, j] / kernel**2)[:, :, None, None]."""),
     cases={"windows side by side": _apart, "windows that overlap": _overlapping, "windows with gaps": _gaps},
-    reread={"windows side by side": 1, "windows that overlap": 2},
+    reread={"mean-not-divided": 1, "overwritten-not-accumulated": 2, "windows side by side": 1},
     prerequisites=("add",),
     reference="docs/ops/pooling.md",
 )

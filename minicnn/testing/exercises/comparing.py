@@ -73,5 +73,5 @@ def _first(mine: Any, theirs: Array, name: str, *, values_too: bool) -> str:
         return ""
     place = tuple(int(i) for i in np.argwhere(wrong)[0])
     where = f"element {list(place)} of {name}" if place else name
-    values = f"is {mine[place]:.6g}, it should be {theirs[place]:.6g}"
+    values = f"is {mine[place] + 0:.6g}, it should be {theirs[place] + 0:.6g}"  # no -0
     return f"{where} {values} ({int(wrong.sum())} of {wrong.size} are wrong)"

@@ -109,7 +109,10 @@ gx is gpadded without its border: gpadded[:, :, padding : padding + H, padding :
 gpadded[window's slice] += np.einsum("no,ocab->ncab", gy[:, :, i, j], w). No kernel is flipped by hand:
 scattering does what the textbook's convolution with the flipped kernel does, for every stride."""),
     cases={"stride 1, no padding": _plain, "with padding": _padded, "stride 2": _strided},
-    reread={"b": 1, "w": 3, "x": 4, "with padding": 5},
+    reread={
+        "overwritten-not-accumulated": 4, "kernel-not-flipped": 5, "off-by-one-shift": 5, "divided-too-often": 2,
+        "b": 1, "w": 3, "x": 4,
+    },
     prerequisites=("linear", "convolution", "col2im"),
     reference="docs/ops/convolution.md",
 )

@@ -75,7 +75,7 @@ The mask that forward used decides, not the sign or the size of x or gy: dropped
 
 Kept entries were multiplied by 1 / (1 - p) on the way forward; their gradient is multiplied by the same."""),
     cases={"p = 0.5": _half, "another p": _other, "p = 0": _none},
-    reread={"another p": 3},
+    reread={"mask-missing": 2, "wrong-local-derivative": 2, "upstream-ignored": 1},
     prerequisites=("the chain rule",),
     reference="Srivastava et al., Dropout, JMLR 2014; docs/ops/dropout.md",
 )

@@ -76,7 +76,7 @@ reads, adds and writes once per row. Repeated indices must be added one by one.
 
 np.add.at(gw, index, gy) adds one by one, on a gw of zeros; a loop over the positions does so as well."""),
     cases={"every row at most once": _once, "rows asked for twice": _repeated, "index is a matrix": _matrix},
-    reread={"every row at most once": 2, "rows asked for twice": 3},
+    reread={"overwritten-not-accumulated": 3, "wrong-count": 2, "every row at most once": 1, "rows asked for twice": 3},
     prerequisites=("NumPy's indexing",),
     reference="docs/ops/indexing.md",
 )

@@ -12,6 +12,7 @@ import numpy as np
 
 from minicnn.core.types import Array
 from minicnn.testing.cases.case import Sample
+from minicnn.testing.evidence import JacobianPair
 from minicnn.testing.exercises import sheet
 from minicnn.testing.exercises.answer import AnswerError, AnswerStopped, printed, running
 from minicnn.testing.exercises.comparing import as_results, difference, modified
@@ -167,7 +168,7 @@ def _compared(
             if not difference(got, typical, outputs) and difference(typical, right, outputs):
                 return Part(case, FAIL, f"{mistake.sentence}. {wrong}", mistake.hint)
     where = ", ".join([*(f"{n} {v.shape}" for n, v in zip(names, kept, strict=True)), *_options(sample)])
-    return Part(case, FAIL, f"{wrong}; for {where}", exercise.hint(case))
+    return Part(case, FAIL, f"{wrong}; for {where}", 0 if wrong.startswith("you return") else exercise.hint(case))
 
 
 def _options(sample: Sample) -> list[str]:
@@ -199,13 +200,24 @@ def _part(exercise: Exercise, case: str, gradient: str, report: Report) -> Part:
         return Part(name, PASS)
     sentences = [d.sentence for d in report.diagnoses if _about(d.where, label)][:1]
     cause = next((d.cause for d in report.diagnoses if _about(d.where, label)), "")
-    failed = next((c for c in compared if c.verdict == verdict), None)
-    if failed is not None:
-        sentences.append(f"at {failed.where} yours is {failed.analytic:.6g}, it should be {failed.numeric:.6g}")
+    sentences += [_worst(pair, gradient) for pair in report.jacobians if pair.input == label and pair.wrong.any()][:1]
+    if not sentences:
+        shown = [c for c in compared if c.verdict == verdict]
+        sentences = [f"{c.where}: yours is {c.analytic:.6g}, it should be {c.numeric:.6g}" for c in shown][:1]
     if not sentences:
         sentences = [f"{f.kind}: {f.message}" for f in findings][:1]
-    words = _in_words(". ".join(_capital(s).rstrip(".") for s in sentences), exercise)
+    words = ". ".join(_in_words(sentence.rstrip("."), exercise) for sentence in sentences)
     return Part(name, verdict, words, exercise.hint(cause, gradient, case), cause)
+
+
+def _worst(pair: JacobianPair, gradient: str) -> str:
+    """The entry of the Jacobian that is furthest off."""
+    off = np.where(pair.wrong, np.nan_to_num(np.abs(pair.analytic - pair.numeric), nan=np.inf), -1.0)
+    row, column = np.unravel_index(np.argmax(off), off.shape)
+    of = [int(i) for i in np.unravel_index(pair.rows[row], pair.output_shape)] or ""
+    by = [int(i) for i in np.unravel_index(pair.columns[column], pair.input_shape)] or ""
+    values = f"{pair.analytic[row, column] + 0:.6g}, it should be {pair.numeric[row, column] + 0:.6g}"
+    return f"for example, dy{of}/d{gradient}{by} is {values}"
 
 
 def _about(where: str, label: str) -> bool:
@@ -219,4 +231,6 @@ def _capital(sentence: str) -> str:
 def _in_words(sentence: str, exercise: Exercise) -> str:
     """``input 1`` as the argument's name."""
     named = re.sub(r"input (\d+)", lambda m: exercise.inputs[int(m[1])], sentence)
-    return named.replace("output 0", "y").replace("analytic", "yours").replace("Analytic", "Yours")
+    for word, ours in (("output 0", "y"), ("analytic", "yours"), ("numeric", "the true one")):
+        named = re.sub(rf"\b{word}\b", ours, named)
+    return _capital(named)

@@ -142,7 +142,7 @@ padded[:, :, a : a + stride * OH : stride, b : b + stride * OW : stride]. Two sh
         Mistake("the border is repeated outside the image; it must be 0 there", 2, _edge_padding),
         Mistake("the padding is ignored", 2, _unpadded),
     ),
-    reread={"with padding": 2, "stride 2 or 3": 4},
+    reread={"stride 1, no padding": 1, "with padding": 2, "stride 2 or 3": 4},
     prerequisites=("NumPy's slices and reshape",),
     reference="Chellapilla et al., High performance convolutional neural networks, 2006; docs/ops/convolution.md",
 )

@@ -98,7 +98,10 @@ Through the variance:  -xhat[d] * mean(g * xhat) / std.
 gx = (g - mean(g) - xhat * mean(g * xhat)) / std, means over the last axis with keepdims=True. The leading
 axes are tuple(range(x.ndim - 1))."""),
     cases={"a matrix": _matrix, "three axes": _sequence, "a large eps": _eps},
-    reread={"statistic-constant": 3, "gamma": 1, "beta": 1},
+    reread={
+        "statistic-as-constant": 3, "mean-not-divided": 5, "missing-factor": 2, "forward-not-adjoint": 2,
+        "broadcast-not-summed": 1, "gamma": 1, "beta": 1,
+    },
     prerequisites=("batch_norm",),
     reference="Ba, Kiros and Hinton, Layer normalization, 2016; docs/ops/normalization.md",
 )

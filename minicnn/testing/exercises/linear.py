@@ -82,7 +82,10 @@ w[m, d] touches y[n, m] for every n, with slope x[n, d]:  gw[m, d] = sum_n gy[n,
 A sum over the index that two factors share is a matrix product: sum_m gy[n, m] w[m, d] is gy @ w, and
 sum_n gy[n, m] x[n, d] is gy.T @ x. The loss adds up over the examples: nothing is divided by N here."""),
     cases={"any sizes": _any, "all sizes equal": _square, "a single example": _single},
-    reread={"b": 2, "x": 3, "w": 4},
+    reread={
+        "transposed-gradient": 1, "divided-too-often": 5, "mean-not-divided": 5, "transposed-weight": 3,
+        "b": 2, "x": 3, "w": 4,
+    },
     prerequisites=("the chain rule", "matrix products"),
     reference="docs/ops/linear.md",
 )

@@ -111,7 +111,7 @@ np.unravel_index(number, window.shape) turns it into (a, e). The pixel is (i * s
     },
     edges={"several equal maxima": _ties},
     mistakes=(Mistake("every one of several equal maxima gets the gradient; only the first may", 3, _every_winner),),
-    reread={"windows side by side": 1, "windows that overlap": 2, "windows with gaps": 3, "all values negative": 1},
+    reread={"overwritten-not-accumulated": 2, "misplaced": 3, "several equal maxima": 3, "windows side by side": 1},
     prerequisites=("relu", "im2col"),
     reference="docs/ops/pooling.md",
 )

@@ -68,7 +68,7 @@ A comparison such as `x > 0` is an array of True and False, and counts as 1 and 
 `>` and `>=` differ exactly at zero."""),
     cases={"a matrix": _matrix, "an image batch": _image},
     edges={"some entries are exactly 0": _zeros},
-    reread={"sign": 2, "some entries are exactly 0": 3, "a matrix": 2, "an image batch": 2},
+    reread={"nonlinear-in-upstream": 1, "upstream-ignored": 1, "some entries are exactly 0": 3, "x": 2},
     prerequisites=("the chain rule",),
     reference="Nair and Hinton, Rectified linear units improve restricted Boltzmann machines, ICML 2010",
 )

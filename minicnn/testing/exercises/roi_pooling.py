@@ -131,7 +131,7 @@ the bin. In the image it is (rows.start + a, columns.start + b)."""),
     cases={"one box": _single, "overlapping boxes": _several, "bins that share cells": _uneven},
     edges={"several equal maxima": _ties},
     mistakes=(Mistake("every one of several equal maxima gets the gradient; only the first may", 4, _every_winner),),
-    reread={"overlapping boxes": 3, "bins that share cells": 3, "one box": 4},
+    reread={"overwritten-not-accumulated": 3, "misplaced": 4, "one box": 1},
     prerequisites=("max_pool",),
     reference="Girshick, Fast R-CNN, ICCV 2015, section 2.3; docs/ops/roi.md",
 )

@@ -209,7 +209,8 @@ def _look(exercise: Exercise, student: str) -> str:
     options = "".join(f", {name}={value!r}" for name, value in sample.kwargs.items())
     call = f"{exercise.function}({', '.join(names)}{options})"
     lines = [_assignment(name, value) for name, value in shown]
-    return "\n".join([*lines, f'print("yours:", {call}, "right:", {", ".join(named)}, sep="\\n")'])
+    lines += [f"yours = {call}", f'print("yours:", yours, "right:", {", ".join(named)}, sep="\\n")']
+    return "\n".join(lines)
 
 
 def _assignment(name: str, value: Any) -> str:

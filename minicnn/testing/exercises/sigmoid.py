@@ -69,7 +69,7 @@ Written with y itself:  exp(-x) / (1 + exp(-x)) = 1 - y,  so  s'(x) = y * (1 - y
 This needs no exp of its own: compute y by calling forward(x), which never overflows."""),
     cases={"a matrix": _matrix, "wide values": _wide},
     edges={"x as large as 1000": _huge},
-    reread={"sign": 2},
+    reread={"upstream-ignored": 1, "sign-flipped": 2, "wrong-local-derivative": 2},
     prerequisites=("the chain rule", "relu"),
     reference="docs/ops/activations.md",
 )

@@ -90,7 +90,7 @@ gx = (softmax(x) - one_hot(t)) * gy / N. gx[np.arange(N), t] -= 1 subtracts the 
 row's maximum before exp."""),
     cases={"a batch": _batch, "a single example": _single, "two classes": _two},
     edges={"scores as large as 1000": _huge},
-    reread={"a single example": 2, "scores as large as 1000": 4},
+    reread={"mean-not-divided": 3, "upstream-ignored": 3, "scores as large as 1000": 4, "x": 2},
     prerequisites=("softmax",),
     reference="docs/ops/losses.md",
 )
