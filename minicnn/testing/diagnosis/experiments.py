@@ -46,16 +46,22 @@ def options(view: View) -> Iterator[Guess]:
         for other in _alternatives(value):
             if view.explained_at(("option", option, repr(other)), {option: other}) or _cropped(view, option, other):
                 seen = f"analytic is the true derivative for {option} = {other} instead of {value}"
-                small = isinstance(value, float) and abs(value) < 0.1 and not other
-                cause = "epsilon-mismatch" if small else "option-ignored"
+                cause = _cause_of_option(value, other)
                 yield Guess(0.97, cause, f"{seen}: backward forgets {option}")
                 return
+
+
+def _cause_of_option(value: Any, other: Any) -> str:
+    if isinstance(value, float):
+        return "epsilon-mismatch" if abs(value) < 0.1 and not other else "constant-factor" if other == 1.0 else "option-ignored"
+    near = isinstance(value, int) and not isinstance(value, bool) and abs(other - value) == 1 and other not in {0, 1}
+    return "off-by-one-shift" if near else "option-ignored"
 
 
 def _cropped(view: View, option: str, other: Any) -> bool:
     """The same where the option changes the output's size: its first elements are compared."""
     y = view.value({option: other})
-    if y is None or y.ndim != len(view.y_shape) or y.shape == view.y_shape or y.size > 4 * np.prod(view.y_shape):
+    if y is None or y.ndim != len(view.y_shape) or y.shape == view.y_shape or y.size > 64 * np.prod(view.y_shape):
         return False
     corner = tuple(slice(0, size) for size in view.y_shape)
     if y[corner].shape != view.y_shape or not view.complete:

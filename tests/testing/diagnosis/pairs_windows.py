@@ -89,7 +89,7 @@ def last_row_of_windows_weight(r):
     return Wrong(conv, lambda gy, x, w: (None, conv_backward(gy, x, w, stop=1)[1]), _images(r), by=1)
 
 
-@wrong("misplaced")
+@wrong("option-ignored")
 def stride_ignored(r):
     return Wrong(conv, lambda gy, x, w, stride: (conv_backward(gy, x, w, stride=stride, at=1)[0], None), _images(r, 7, 7), {"stride": 2})
 
