@@ -185,7 +185,7 @@ def _number(value: float) -> str:
 
 
 def _ratio(analytic: float, numeric: float) -> str:
-    return f"{analytic / numeric:.6g}" if numeric else "–"
+    return f"{analytic / numeric + 0.0:.6g}" if numeric else "–"  # + 0.0: no -0
 
 
 def _text(text: object) -> str:

@@ -42,16 +42,17 @@ RATIOS = {
 
 def error_map(pair: JacobianPair) -> str:
     """``|analytic - numeric|`` relative to the largest derivative; rows are output elements, columns input elements."""
-    relative, levels = _errors(pair)
-    n, m = relative.shape
+    badness, levels = _errors(pair)
+    n, m = levels.shape
+    names = _names(pair)
     seen: set[str] = set()
     cells = []
     for y, rows in enumerate(_blocks(n)):
         for x, columns in enumerate(_blocks(m)):
-            i, j = _worst(relative, levels, rows, columns)
+            i, j = _worst(badness, rows, columns)
             style = f"e{levels[i, j]}"
             seen.add(style)
-            cells.append(_cell(x, y, style, _values(pair, i, j)))
+            cells.append(_cell(x, y, style, _values(pair, names, i, j)))
     width, height = min(m, LARGEST), min(n, LARGEST)
     block = "" if (n, m) == (height, width) else (
         f" {n} × {m} elements are shown as {height} × {width}: each cell is the worst element of its block."
@@ -97,15 +98,14 @@ def ratio_map(pair: JacobianPair) -> str:
 
 def worst(pair: JacobianPair, count: int = 8) -> list[tuple[str, str, float, float, float]]:
     """The elements that are furthest off: output index, input index, analytic, numeric, error bar."""
-    relative, levels = _errors(pair)
-    order = np.lexsort((-_finite(relative).ravel(), levels.ravel() == 0))
+    badness, levels = _errors(pair)
+    outputs, inputs = _names(pair)
     found = []
-    for flat in order[:count]:
-        i, j = divmod(int(flat), relative.shape[1])
+    for flat in np.argsort(-badness, axis=None, kind="stable")[:count]:
+        i, j = divmod(int(flat), levels.shape[1])
         if levels[i, j] > 0:
-            output, source = _indices(pair, i, j)
             values = float(pair.analytic[i, j]), float(pair.numeric[i, j]), float(pair.error[i, j])
-            found.append((output, source, *values))
+            found.append((outputs[i], inputs[j], *values))
     return found
 
 
@@ -119,26 +119,26 @@ def _scale(pair: JacobianPair) -> float:
 
 
 def _errors(pair: JacobianPair) -> tuple[Array, Array]:
-    """Relative errors and the number of each one's class."""
+    """How bad each element is, from 0 to 1 where it agrees and from 2 to 3 where not, and the number of its class."""
     with np.errstate(all="ignore"):
         relative = np.abs(pair.analytic - pair.numeric) / _scale(pair)
-    levels = np.where(pair.wrong, 1 + np.searchsorted([1e-4, 1e-2, 0.1, 1.0], relative, side="right"), 0)
-    levels[~np.isfinite(relative)] = 6  # whatever is allowed: an infinite value allows an infinite error
-    return relative, levels
+        levels = np.where(pair.wrong, 1 + np.searchsorted([1e-4, 1e-2, 0.1, 1.0], relative, side="right"), 0)
+        levels[~np.isfinite(relative)] = 6  # whatever is allowed: an infinite value allows an infinite error
+        badness = np.where(np.isfinite(relative), relative / (1 + relative), 1.0) + 2 * (levels > 0)
+    return badness, levels
 
 
-def _finite(values: Array) -> Array:
-    return np.where(np.isfinite(values), values, np.inf)
+def _blocks(n: int) -> list[range]:
+    count = min(n, LARGEST)
+    return [range(n * k // count, n * (k + 1) // count) for k in range(count)]
 
 
-def _blocks(n: int) -> list[list[int]]:
-    return [block.tolist() for block in np.array_split(np.arange(n), min(n, LARGEST))] if n else []
-
-
-def _worst(relative: Array, levels: Array, rows: list[int], columns: list[int]) -> tuple[int, int]:
-    part = np.ix_(rows, columns)
-    flat = int(np.lexsort((-_finite(relative[part]).ravel(), levels[part].ravel() == 0))[0])
-    return rows[flat // len(columns)], columns[flat % len(columns)]
+def _worst(badness: Array, rows: range, columns: range) -> tuple[int, int]:
+    if len(rows) == len(columns) == 1:
+        return rows[0], columns[0]
+    part = badness[rows.start : rows.stop, columns.start : columns.stop]
+    i, j = divmod(int(np.argmax(part)), len(columns))
+    return rows[i], columns[j]
 
 
 def _ratios(pair: JacobianPair) -> tuple[Array, list[str]]:
@@ -170,13 +170,9 @@ def _style(wrong: bool, ratio: float, rest: float, size: float, moves: bool) -> 
 
 def _titles(pair: JacobianPair, ratios: Array) -> list[str]:
     """For each input element, the ratio and both values at its worst output element."""
-    relative, levels = _errors(pair)
-    rows = list(range(relative.shape[0]))
-    found = []
-    for k, ratio in enumerate(ratios):
-        i, _ = _worst(relative, levels, rows, [k])
-        found.append(f"ratio {ratio:.6g}; worst: {_values(pair, i, k)}")
-    return found
+    rows = np.argmax(_errors(pair)[0], axis=0).tolist()
+    names = _names(pair)
+    return [f"ratio {ratios[k]:.6g}; worst: {_values(pair, names, i, k)}" for k, i in enumerate(rows)]
 
 
 def _grid(shape: Shape, sensible: bool) -> tuple[Shape, tuple[int, int]]:
@@ -193,22 +189,24 @@ def _away(ratio: float) -> float:
 
 
 def _short(ratio: float, style: str) -> str:
-    return "" if style in {"r5", "r6", "r7"} or not np.isfinite(ratio) else f"{ratio:.3g}"
+    return "" if style in {"r5", "r6", "r7"} or not np.isfinite(ratio) else f"{ratio + 0.0:.3g}"
 
 
-def _indices(pair: JacobianPair, i: int, j: int) -> tuple[str, str]:
-    row = np.unravel_index(int(pair.rows[i]), pair.output_shape) if pair.output_shape else ()
-    column = np.unravel_index(int(pair.columns[j]), pair.input_shape) if pair.input_shape else ()
-    return (
-        f"{pair.output}[{', '.join(str(int(k)) for k in row)}]" if row else pair.output,
-        f"{pair.input}[{', '.join(str(int(k)) for k in column)}]" if column else pair.input,
-    )
+def _names(pair: JacobianPair) -> tuple[list[str], list[str]]:
+    """What the rows and the columns are called: ``output 0[1, 2]``."""
+    return _indexed(pair.output, pair.output_shape, pair.rows), _indexed(pair.input, pair.input_shape, pair.columns)
 
 
-def _values(pair: JacobianPair, i: int, j: int) -> str:
-    output, source = _indices(pair, i, j)
+def _indexed(name: str, shape: Shape, elements: Array) -> list[str]:
+    if not shape:
+        return [name] * len(elements)
+    indices = np.stack(np.unravel_index(elements, shape), axis=1)
+    return [f"{name}{index}" for index in indices.tolist()]
+
+
+def _values(pair: JacobianPair, names: tuple[list[str], list[str]], i: int, j: int) -> str:
     values = f"backward {pair.analytic[i, j]:.8g}, numerical {pair.numeric[i, j]:.8g} ± {pair.error[i, j]:.1g}"
-    return f"d {output} / d {source}: {values}"
+    return f"d {names[0][i]} / d {names[1][j]}: {values}"
 
 
 def _cell(x: int, y: int, style: str, title: str, text: str = "") -> str:
