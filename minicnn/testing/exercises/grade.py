@@ -75,12 +75,13 @@ class Grade:
             lines.append(f"  {part.verdict:<{width}}  {part.name}")
             if part.sentence and part.sentence not in told:
                 told.add(part.sentence)
-                lines += textwrap.wrap(part.sentence, 112, initial_indent="      ", subsequent_indent="      ")
+                sentence = f"{part.sentence}. Reread hint {part.hint}." if part.hint else f"{part.sentence}."
+                lines += textwrap.wrap(sentence, 112, initial_indent="      ", subsequent_indent="      ")
         passed = sum(part.verdict == PASS for part in self.parts)
         lines += ["", f"{passed} of {len(self.parts)} parts passed: {100 * self.points:.0f} %"]
         for position in sorted({part.hint for part in self.parts if part.hint}):
             hint = self.exercise.hints[position - 1]
-            lines += [f"reread hint {position}:", textwrap.indent(hint, "    ")]
+            lines += [f"Hint {position}:", textwrap.indent(hint, "    ")]
         if self.printed:
             lines += ["your code printed:", textwrap.indent(self.printed.rstrip("\n"), "    ")]
         return "\n".join(lines)

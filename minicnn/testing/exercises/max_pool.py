@@ -66,7 +66,7 @@ def _gaps(rng: np.random.Generator) -> Sample:
 
 def _negative(rng: np.random.Generator) -> Sample:
     x = apart(rng, image(rng).shape)
-    return Sample((x - x.max() - 1.0,), {"kernel": 3, "stride": 1})
+    return Sample((x - x.max() - 1.0,), {"kernel": 2, "stride": 2})
 
 
 def _ties(rng: np.random.Generator) -> Sample:

@@ -52,8 +52,9 @@ def page(grade: Grade) -> str:
 
 def _row(part: Part) -> str:
     kind = part.verdict if part.verdict in ("PASS", "FAIL") else "other"
+    sentence = escape(f"{part.sentence}.") if part.sentence else ""
     hint = f' <a href="#hint{part.hint}">Reread hint {part.hint}.</a>' if part.hint else ""
     return (
         f'<tr><td class="verdict {kind}">{part.verdict}</td><td>{escape(part.name)}</td>'
-        f"<td>{escape(part.sentence)}{hint}</td></tr>"
+        f"<td>{sentence}{hint}</td></tr>"
     )

@@ -150,8 +150,9 @@ def read(path: Path) -> Sheet:
     OSError
         If it cannot be read.
     """
-    source = path.read_text(encoding="utf-8", errors="replace")
-    fields = dict(re.findall(r"^# (minicnn exercise|student|number): (.*?)\s*$", source, re.MULTILINE))
+    source = path.read_text(encoding="utf-8-sig", errors="replace")
+    found = re.findall(r"^# (minicnn exercise|student|number): (.*?)\s*$", source, re.MULTILINE)
+    fields = dict(reversed(found))  # the first of each counts
     if len(fields) < 3:
         raise ValueError(f"grade: {path} is no exercise file: its header lacks the exercise, the student or the number")
     exercise = find(fields["minicnn exercise"])
@@ -209,7 +210,8 @@ def _look(exercise: Exercise, student: str) -> str:
     options = "".join(f", {name}={value!r}" for name, value in sample.kwargs.items())
     call = f"{exercise.function}({', '.join(names)}{options})"
     lines = [_assignment(name, value) for name, value in shown]
-    lines += [f"yours = {call}", f'print("yours:", yours, "right:", {", ".join(named)}, sep="\\n")']
+    star = "*" if len(named) > 1 else ""
+    lines += [f"yours = {call}", f'print("yours:", {star}yours, "right:", {", ".join(named)}, sep="\\n")']
     return "\n".join(lines)
 
 

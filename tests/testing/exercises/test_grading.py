@@ -34,7 +34,7 @@ def test_a_wrong_gradient_comes_with_its_cause_and_a_hint(tmp_path: Path) -> Non
     assert {part.cause for part in grade.parts[:2]} == {"mask-missing"}
     text = str(grade)
     assert "0 of 3 parts passed: 0 %" in text
-    assert "reread hint 2:" in text
+    assert "Reread hint 2." in text and "Hint 2:\n    f'(x)" in text
     assert "your code printed:\n    here\n" in text
 
 
