@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 
 import minicnn
-from minicnn.cli import catalogue, doctor, exercise, run, warmup
+from minicnn.cli import catalogue, doctor, exercise, gradcheck, run, warmup
 
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
-SUBCOMMANDS = (catalogue, run, doctor, warmup, exercise)
+SUBCOMMANDS = (catalogue, run, doctor, warmup, gradcheck, exercise)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0, 1 for a failure, 2 for bad input, 130 for Ctrl-C."""
+    """Run the command and return its exit code: 0, 1 for a failure, 2 for bad input, 3 for open questions, 130 for Ctrl-C."""
     options = build_parser().parse_args(argv)
     try:
         code: int = options.command(options)

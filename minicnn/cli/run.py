@@ -7,6 +7,8 @@ import difflib
 from pathlib import Path
 from typing import Any
 
+from minicnn.cli.numbers import natural, positive
+
 
 def add_to(subparsers: Any) -> None:
     """Add the subcommand."""
@@ -19,8 +21,8 @@ def add_to(subparsers: Any) -> None:
         help="tiny: about a minute, no download (default); paper: the original settings on the real dataset",
     )
     parser.add_argument("--device", default="cpu", help="where to compute (default: cpu)")
-    parser.add_argument("--seed", type=_natural, default=0, help="of weights, batches and masks (default: 0)")
-    parser.add_argument("--epochs", type=_positive, help="instead of the preset's number")
+    parser.add_argument("--seed", type=natural, default=0, help="of weights, batches and masks (default: 0)")
+    parser.add_argument("--epochs", type=positive, help="instead of the preset's number")
     parser.add_argument("--out", type=Path, help="where report, pictures and checkpoints go (default: runs/NAME)")
     parser.add_argument("--data", type=Path, help="folder of the dataset, where the preset needs one")
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in --out")
@@ -44,20 +46,3 @@ def command(options: argparse.Namespace) -> int:
     print(f"  report, pictures and checkpoints are in {chosen.out}")
     return 0
 
-
-def _natural(text: str) -> int:
-    return _at_least(text, 0)
-
-
-def _positive(text: str) -> int:
-    return _at_least(text, 1)
-
-
-def _at_least(text: str, least: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if value < least:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, got {text!r}")
-    return value

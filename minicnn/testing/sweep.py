@@ -21,11 +21,8 @@ from minicnn.testing.cases.case import CASES, Case, all_cases
 from minicnn.testing.contracts import functions_of
 from minicnn.testing.gradcheck import gradcheck
 from minicnn.testing.memory import differences
-from minicnn.testing.report import Finding, Report
+from minicnn.testing.report import FAIL, INCONCLUSIVE, PASS, VERDICTS, Finding, Report
 from minicnn.testing.workers import Died, run_tasks, usable
-
-PASS, FAIL, INCONCLUSIVE = "PASS", "FAIL", "INCONCLUSIVE"
-VERDICTS = (FAIL, INCONCLUSIVE, "NONDIFFERENTIABLE", PASS)
 
 #: Functions that no case can meet, and where they are tested instead.
 EXEMPT = {"minicnn.ops.cast.ToDevice": "needs two devices: tests/ops/test_to_device.py"}
@@ -76,7 +73,7 @@ class Row:
         """What the JSON says of it."""
         return {
             "case": self.case, "seed": self.seed, "verdict": self.report.verdict, "vacuous": self.report.vacuous,
-            "causes": list(getattr(self.report, "causes", [])), "comparisons": self.report.comparisons,
+            "causes": self.report.causes, "comparisons": self.report.comparisons,
         }
 
 
@@ -182,7 +179,7 @@ def _worst(rows: list[Row]) -> str:
     first = min(rows, key=lambda row: VERDICTS.index(row.report.verdict))
     report = first.report
     what = str(report.findings[0]) if report.findings else f"the derivative is zero everywhere: {report.flat}"
-    causes = f" [{', '.join(report.causes)}]" if getattr(report, "causes", []) else ""
+    causes = f" [{', '.join(report.causes)}]" if report.causes else ""
     flag = ", VACUOUS" if report.vacuous else ""
     more = f" (and {len(rows) - 1} more draws)" if len(rows) > 1 else ""
     return f"{report.verdict}{flag}: {first.case}, seed {first.seed}: {what}{causes}{more}"
@@ -293,9 +290,10 @@ def check(task: Task) -> tuple[Report, set[str], float]:
                 report.findings += found
                 if not case.differentiable:
                     report.comparisons = compared
-                    report.notes = ["no gradient: values over memory layouts only"]
+                    report.notes.append("no gradient: values over memory layouts only")
         except Exception as error:  # noqa: BLE001 - whatever an op raises on its own case is a failure of the op
-            report = Report(seed=task.seed, findings=[Finding("raises", 1, case.id, f"{type(error).__name__}: {error}")])
+            what = f"{type(error).__name__}: {error}"
+            report = Report(seed=task.seed, findings=[Finding("raises", 1, case.id, what)])
     return _named(report, task), met, time.perf_counter() - start
 
 

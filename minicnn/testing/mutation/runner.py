@@ -1,0 +1,230 @@
+"""Plant every mutant, run the suite's checks until one notices, and explain those that none does."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from minicnn.core.function import Function
+from minicnn.testing.cases.case import CASES, all_cases
+from minicnn.testing.contracts import functions_of
+from minicnn.testing.mutation import equivalents
+from minicnn.testing.mutation.faults import faults
+from minicnn.testing.mutation.meeting import Met, gradients, meet
+from minicnn.testing.mutation.mutant import Mutant, mutants_of, planted
+from minicnn.testing.mutation.score import EQUIVALENT, KILLED, SURVIVED, Fate, MutationReport
+from minicnn.testing.report import Report
+from minicnn.testing.sweep import EXEMPT, Task, check, check_gradient
+from minicnn.testing.workers import Died, run_tasks, usable
+
+Draw = tuple[str, int]
+_MORE_SEEDS, _MORE_CASES = range(100, 108), 3  # where an input is looked for that would have exposed a survivor
+_CLAIMED = 30  # draws that an equivalent mutant must pass
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A mutant and the draws that may kill it, the cheapest first."""
+
+    mutant: Mutant
+    draws: tuple[Draw, ...]
+    equivalent: bool = False
+
+
+def mutate(
+    *,
+    ops: Sequence[str] | None = None,
+    seeds: Sequence[int] = (0, 1, 2),
+    seed: int = 0,
+    most: int | None = None,
+    processes: int | None = None,
+    limit_s: float = 120.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> MutationReport:
+    """The mutation score of the gradient suite: of the faults planted in the ops' backwards, how many it notices.
+
+    Parameters
+    ----------
+    ops : sequence of str, optional
+        Functions by name (``max_pool2d``, ``MaxPool2d``); all of ``minicnn.ops`` by default.
+    seeds : sequence of int
+        Of the suite's draws. A mutant is killed by a draw whose check does not pass.
+    seed : int
+        Chooses the mutants where ``most`` leaves some out.
+    most : int, optional
+        Mutants per Function at most; all by default.
+    processes : int, optional
+        Worker processes; all cores by default.
+    limit_s : float
+        Seconds after which a mutant counts as a survivor. Not kept with ``processes=1``.
+    progress : callable, optional
+        Called with the number of mutants done and that of all.
+
+    Returns
+    -------
+    MutationReport
+
+    Raises
+    ------
+    ValueError
+        For an unknown op, a stale entry in the list of equivalent mutants, or a check that fails without any mutant.
+    """
+    start = time.monotonic()
+    names = _chosen(ops)
+    met, draws = _meetings(names, list(seeds), processes)
+    trials, every = [], []
+    reasons = equivalents.read()
+    for name in names:
+        if name not in met:
+            continue
+        found = mutants_of(name, met[name])
+        every += found
+        for mutant in _some(found, most, seed):
+            trials.append(Trial(mutant, _ordered(mutant, draws[name]), mutant.key in reasons))
+    old = equivalents.stale(reasons, every)
+    if old:
+        raise ValueError(f"mutate: no such mutant, take it from {equivalents.FILE.name}: {old[0]} ({len(old)} in all)")
+    fates: dict[int, Fate] = {}
+    many = usable(processes, len(trials))
+    for position, fate in run_tasks(judge, trials, processes=many, limit_s=limit_s):
+        trial = trials[position]
+        if isinstance(fate, Died):  # a crash is noticed by whoever runs the suite, a mere delay is not
+            ended = KILLED if "ended" in fate.why else SURVIVED
+            fate = Fate(trial.mutant, ended, trial.draws[0], "crash", (), fate.why)
+        if fate.outcome == SURVIVED and trial.equivalent:
+            fate = Fate(trial.mutant, EQUIVALENT, explanation=reasons[trial.mutant.key])
+        if fate.outcome == KILLED and trial.equivalent:
+            raise ValueError(f"mutate: {trial.mutant} is listed as equivalent, but {fate.by} tells it apart")
+        fates[position] = fate
+        if progress is not None:
+            progress(len(fates), len(trials))
+    killers = sorted({f.by for f in fates.values() if f.by is not None})
+    _innocent(killers, processes)
+    report = MutationReport(seed, list(seeds), most, [fates[i] for i in range(len(trials))])
+    report.untouched = [name for name in names if name not in met and name not in EXEMPT]
+    report.seconds = time.monotonic() - start
+    return report
+
+
+def _chosen(ops: Sequence[str] | None) -> list[str]:
+    every = sorted(functions_of())
+    if ops is None:
+        return every
+    for name in ops:
+        if not any(name in _names_of(full) for full in every):
+            close = difflib.get_close_matches(name, [short for full in every for short in _names_of(full)], n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"mutate: there is no Function {name!r}{hint}")
+    return [full for full in every if not set(ops).isdisjoint(_names_of(full))]
+
+
+def _names_of(full: str) -> tuple[str, str, str]:
+    """``minicnn.ops.pooling.MaxPool2d``, ``MaxPool2d``, ``max_pool2d``."""
+    return full, full.rsplit(".", 1)[-1], Function.registry[full].name
+
+
+def _meetings(
+    names: list[str], seeds: list[int], processes: int | None
+) -> tuple[dict[str, Met], dict[str, list[tuple[int, Draw, Met]]]]:
+    """What the suite shows of each Function, in all and per draw with the cost of its check."""
+    tasks = [(case.id, int(seed)) for seed in seeds for case in all_cases() if case.differentiable]
+    met: dict[str, Met] = {}
+    draws: dict[str, list[tuple[int, Draw, Met]]] = {}
+    for position, (found, cost) in run_tasks(meet, tasks, processes=usable(processes, len(tasks))):
+        for name, one in found.items():
+            if name in names:
+                met.setdefault(name, Met()).merge(one)
+                draws.setdefault(name, []).append((cost, tasks[position], one))
+    return met, draws
+
+
+def _ordered(mutant: Mutant, draws: list[tuple[int, Draw, Met]]) -> tuple[Draw, ...]:
+    """The draws in the order in which they are likely to notice soon: cheap ones, but no single numbers."""
+
+    def hopeless(met: Met) -> bool:
+        if mutant.source:
+            return all(np.prod(shape) < 4 for shapes in met.shapes.values() for shape in shapes)
+        return (mutant.rule, mutant.slot) not in faults(met.shapes, met.joint)
+
+    return tuple(draw for _, _, draw in sorted((hopeless(met), cost, draw) for cost, draw, met in draws))
+
+
+def _some(found: list[Mutant], most: int | None, seed: int) -> list[Mutant]:
+    if most is None or len(found) <= most or not found:
+        return found
+    random = np.random.default_rng([seed, *found[0].function.encode()])
+    return [found[i] for i in sorted(random.choice(len(found), most, replace=False))]
+
+
+def judge(trial: Trial) -> Fate:
+    """Run the suite's checks on the library with the mutant in it, until one does not pass."""
+    mutant = trial.mutant
+    if trial.draws and trial.draws[0][0] not in CASES:
+        all_cases()
+    with planted(mutant):
+        for draw in trial.draws[: _CLAIMED if trial.equivalent else None]:
+            report, _, _ = check(Task(*draw))
+            if not report:
+                return _killed(mutant, draw, report)
+    if trial.equivalent:
+        return Fate(mutant, SURVIVED)
+    return Fate(mutant, SURVIVED, explanation=_exposed(trial))
+
+
+def _killed(mutant: Mutant, draw: Draw, report: Report) -> Fate:
+    verdict = "VACUOUS" if report.verdict == "PASS" else report.verdict
+    return Fate(mutant, KILLED, draw, verdict, tuple(report.causes))
+
+
+def _exposed(trial: Trial) -> str:
+    """What would have killed a survivor: an order more than its cases declare, or another draw of them."""
+    first = {case: seed for case, seed in reversed(trial.draws)}
+    cases = list(dict.fromkeys(case for case, _ in trial.draws))
+    with planted(trial.mutant):
+        for case in cases[:_MORE_CASES]:
+            order = CASES[case].order + 1
+            if not _passes(case, first[case], order):
+                return f"would be exposed by {case} at order {order} (seed {first[case]})"
+        for case in cases[:_MORE_CASES]:
+            for seed in _MORE_SEEDS:
+                if not _passes(case, seed, CASES[case].order):
+                    return f"would be exposed by {case} at seed {seed}"
+    different = next((draw for draw in trial.draws if _differs(trial.mutant, draw)), None)
+    if different is None:
+        return "no exposing input found: every gradient of the suite is the same, bit for bit"
+    return f"no exposing input found, but bits differ in {different[0]} at seed {different[1]}"
+
+
+def _passes(case: str, seed: int, order: int) -> bool:
+    try:
+        return bool(check_gradient(replace(CASES[case], order=order), seed))
+    except Exception:  # noqa: BLE001 - whatever it raises, it would have been noticed
+        return False
+
+
+def _differs(mutant: Mutant, draw: Draw) -> bool:
+    def once() -> list[Any]:
+        return gradients(*draw)
+
+    expected = once()
+    with planted(mutant):
+        actual = once()
+    return len(actual) != len(expected) or any(
+        (a is None) != (b is None) or (a is not None and not np.array_equal(a, b, equal_nan=True))
+        for a, b in zip(actual, expected, strict=True)
+    )
+
+
+def _innocent(killers: list[Draw], processes: int | None) -> None:
+    """Every draw that killed must pass without a mutant, or it proves nothing."""
+    tasks = [Task(*draw) for draw in killers]
+    for position, outcome in run_tasks(check, tasks, processes=usable(processes, len(tasks))):
+        if isinstance(outcome, Died) or not outcome[0]:
+            case, seed = killers[position]
+            raise ValueError(f"mutate: {case} at seed {seed} does not pass without any mutant; mend that first")
+
