@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from minicnn.testing.catalogue import CAUSES
 from minicnn.testing.rendering import maps
 from minicnn.testing.rendering.record import Record, pair, record
 from minicnn.testing.rendering.verdicts import OUTCOMES, meaning, outcome, printable
@@ -67,7 +69,7 @@ def _overview(records: list[Record]) -> str:
         [
             f'<span class="verdict {word}">{word}</span>',
             f'<a href="#check-{i}">{_name(i, made)}</a>',
-            _text(", ".join(_cause(cause)[0] for cause in made["causes"])),
+            _prose("; ".join(_title(cause) for cause in made["causes"])),
             str(made["order"]), str(made["seed"]), str(made["comparisons"]), f"{made['seconds']:.3f}",
         ]
         for i, (word, made) in enumerate(zip(words, records, strict=True))
@@ -94,13 +96,15 @@ def _section(i: int, made: Record) -> str:
 
 
 def _diagnosis(diagnosis: Mapping[str, str]) -> str:
-    title, remedy = _cause(diagnosis["cause"])
-    return (
-        f'<div class="cause"><h4>Probable cause: {_text(title)}</h4>'
-        f"<p>{_text(diagnosis['where'])}: {_text(diagnosis['sentence'])}</p>"
-        f"{f'<p>{_text(remedy)}</p>' if remedy else ''}"
-        f'<p class="soft">In the catalogue of causes: <code>{_text(diagnosis["cause"])}</code></p></div>'
-    )
+    known = CAUSES.get(diagnosis["cause"])
+    return "\n".join([
+        '<div class="cause">',
+        f"<h3>Probable cause: {_prose(_title(diagnosis['cause']))}</h3>",
+        f"<p>{_text(diagnosis['where'])}: {_text(diagnosis['sentence'])}</p>",
+        *([f"<p>{_prose(known.meaning)}</p>", f"<p>Repair: {_prose(known.remedy)}</p>"] if known else []),
+        f'<p class="soft">In the catalogue of causes: <code>{_text(diagnosis["cause"])}</code></p>',
+        "</div>",
+    ])
 
 
 def _findings(made: Record) -> list[str]:
@@ -166,14 +170,14 @@ def _table(head: list[str], rows: list[list[str]], *, numbers: tuple[int, ...] =
     return f'<div class="scroll"><table><thead><tr>{top}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
 
 
-def _cause(cause: str) -> tuple[str, str]:
-    """Title and remedy of a cause in the catalogue; one that it does not have is called by its identifier."""
-    try:
-        from minicnn.testing.catalogue import CAUSES
-    except ImportError:
-        return cause, ""
-    known = CAUSES.get(cause)
-    return (known.title, known.remedy) if known else (cause, "")
+def _title(cause: str) -> str:
+    """The title of a cause; one that the catalogue does not have is called by its identifier."""
+    return CAUSES[cause].title if cause in CAUSES else cause
+
+
+def _prose(text: str) -> str:
+    """Text of the catalogue, in which code stands between backticks."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", _text(text))
 
 
 def _name(i: int, made: Record) -> str:
