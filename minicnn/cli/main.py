@@ -26,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0, 1 for a failure, 2 for bad input, 3 for open questions, 130 for Ctrl-C."""
+    """Run the command and return its exit code: 0, 1 failure, 2 bad input, 3 nothing wrong but open, 130 Ctrl-C."""
     options = build_parser().parse_args(argv)
     try:
         code: int = options.command(options)

@@ -23,7 +23,7 @@ def _masked(g: Tensor, index: Any, keep: bool) -> Tensor:
     """Zeros at the index, or everywhere else."""
     mask = np.full(g.shape, 0.0 if keep else 1.0, g.dtype)
     mask[index] = 1.0 if keep else 0.0
-    return g * constant(mask, g)  # type: ignore[no-any-return]
+    return g * constant(mask, g)
 
 
 def _long(shape: Shape) -> list[int]:
@@ -37,8 +37,10 @@ def _twins(shape: Shape) -> tuple[int, int] | None:
 
 
 def _exchanged(g: Tensor) -> Tensor:
+    from minicnn.ops import transpose
+
     pair = _twins(g.shape)
-    return g if pair is None else g.transpose(*pair)  # type: ignore[attr-defined]
+    return g if pair is None else transpose(g, *pair)
 
 
 def _rolled(g: Tensor) -> Tensor:
@@ -70,7 +72,7 @@ def _corner(g: Tensor) -> Tensor:
 
 
 def _averaged(g: Tensor) -> Tensor:
-    return g.mean() + g * 0.0  # type: ignore[attr-defined, no-any-return]
+    return g.mean() + g * 0.0
 
 
 def _narrowed(g: Tensor) -> Tensor:
@@ -89,15 +91,15 @@ def _several(shape: Shape) -> bool:
 
 #: Per slot: what it does to the gradient, and the shapes of gradients it applies to.
 SPOILT: dict[str, tuple[Callable[[Tensor], Tensor | None], Callable[[Shape], bool]]] = {
-    "sign flipped": (lambda g: -g, _always),  # type: ignore[operator]
-    "doubled": (lambda g: g * 2.0, _always),  # type: ignore[operator]
-    "off by a thousandth": (lambda g: g * 1.001, _always),  # type: ignore[operator]
-    "zero": (lambda g: g * 0.0, _always),  # type: ignore[operator]
+    "sign flipped": (lambda g: -g, _always),
+    "doubled": (lambda g: g * 2.0, _always),
+    "off by a thousandth": (lambda g: g * 1.001, _always),
+    "zero": (lambda g: g * 0.0, _always),
     "missing": (lambda g: None, _always),
     "detached": (lambda g: g.detach(), _always),
     "rounded to float32": (_narrowed, _always),
-    "divided by the batch": (lambda g: g * (1.0 / g.shape[0]) if g.ndim else g, lambda s: bool(s) and s[0] > 1),  # type: ignore[operator]
-    "divided by the size": (lambda g: g * (1.0 / max(1, g.numel())), _several),  # type: ignore[operator]
+    "divided by the batch": (lambda g: g * (1.0 / g.shape[0]) if g.ndim else g, lambda s: bool(s) and s[0] > 1),
+    "divided by the size": (lambda g: g * (1.0 / max(1, g.numel())), _several),
     "averaged": (_averaged, _several),
     "equal axes exchanged": (_exchanged, lambda s: _twins(s) is not None),
     "rolled by one": (_rolled, _several),
@@ -111,6 +113,8 @@ SPOILT: dict[str, tuple[Callable[[Tensor], Tensor | None], Callable[[Shape], boo
 UPSTREAM_IGNORED, UPSTREAM_STALE, UPSTREAM_WRITTEN, ACCUMULATED, SWAPPED = (
     "upstream ignored", "upstream of the last call", "upstream overwritten", "added to the last call's", "swapped",
 )
+#: Faults that a single backward does not show: they spoil the next one, or an array of the caller.
+REMEMBERING = frozenset({UPSTREAM_STALE, UPSTREAM_WRITTEN, ACCUMULATED})
 
 
 def spoil(backward: Callable[..., Any], rule: str, slot: int) -> Callable[..., Any]:
@@ -149,10 +153,10 @@ def spoil(backward: Callable[..., Any], rule: str, slot: int) -> Callable[..., A
             for i, g in enumerate(found):
                 if g is not None:
                     key = (i, g.shape)
-                    found[i] = g + last[key] if key in last else g  # type: ignore[operator]
+                    found[i] = g + last[key] if key in last else g
                     last[key] = constant(g.data.copy(), g)
         elif rule == UPSTREAM_WRITTEN:
-            found = [None if g is None else g * 1.0 for g in found]  # type: ignore[operator]
+            found = [None if g is None else g * 1.0 for g in found]
             for g in given:
                 if g is not None:
                     g.data[...] = 0.0

@@ -45,7 +45,7 @@ class Edit:
 
 
 def edits(source: str, *, helper: bool = False) -> list[Edit]:
-    """All changes that the rules make to a function, without those that give the same source.
+    r"""All changes that the rules make to a function, without those that give the same source.
 
     Parameters
     ----------
@@ -57,14 +57,15 @@ def edits(source: str, *, helper: bool = False) -> list[Edit]:
     Examples
     --------
     >>> from minicnn.testing.mutation.rules import edits
-    >>> source = "def backward(self, gy):\\n    (y,) = self.kept_outputs()\\n    return gy * (y + 1.0)"
+    >>> source = "def backward(self, gy):\n    (y,) = self.kept_outputs()\n    return gy * (y + 1.0)"
     >>> [edit.line for edit in edits(source) if edit.rule == "operator"]
     ['return gy * (y - 1.0)']
     """
     tree = _parsed(source)
     tensors = _tensors(tree, helper)
     before = _statements(tree)
-    seen, found = {ast.unparse(tree)}, []
+    seen: set[str] = {ast.unparse(tree)}
+    found: list[Edit] = []
     for rule, mutated in _mutated(tree, tensors):
         text = ast.unparse(ast.fix_missing_locations(mutated))
         if text in seen or not _compiles(text):
@@ -111,7 +112,7 @@ def _strip(tree: ast.FunctionDef) -> None:
 
 
 class _Plain(ast.NodeTransformer):
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:  # noqa: N802 - the name ast asks for
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         if node.value is None:
             return ast.Pass()
         return ast.copy_location(ast.Assign([node.target], node.value), node)
@@ -185,8 +186,8 @@ def is_tensor(node: ast.AST, names: set[str]) -> bool:
 
 def _mutated(tree: ast.FunctionDef, names: set[str]) -> Iterator[tuple[str, ast.FunctionDef]]:
     # operators and contexts are objects that all nodes share, and stay without a number
-    for number, node in enumerate(n for n in ast.walk(tree) if isinstance(n, (ast.expr, ast.stmt))):
-        node.number = number  # type: ignore[attr-defined]
+    for number, numbered in enumerate(n for n in ast.walk(tree) if isinstance(n, (ast.expr, ast.stmt))):
+        numbered.number = number  # type: ignore[union-attr]
     protected = _protected(tree)
     for node in ast.walk(tree):
         if getattr(node, "number", None) in {None, *protected}:
@@ -228,20 +229,16 @@ def _changes(node: ast.AST, names: set[str]) -> Iterator[Change]:
     if isinstance(node, ast.BinOp):
         yield from _of_operation(node, names)
     elif isinstance(node, ast.UnaryOp):
-        if isinstance(node.op, ast.Not) or (isinstance(node.op, ast.USub) and not isinstance(node.operand, ast.Constant)):
+        if not isinstance(node.operand, ast.Constant):
             yield "sign", node.operand
     elif isinstance(node, ast.Compare):
         for old, new in _COMPARED.items():
             if isinstance(node.ops[0], old):
                 yield "comparison", ast.Compare(node.left, [new()], node.comparators)
-    elif isinstance(node, ast.IfExp):
+    elif isinstance(node, (ast.If, ast.IfExp)):
         if not _is_needs(node.test):
-            yield "branch", node.body
-            yield "branch", node.orelse
-    elif isinstance(node, ast.If):
-        if not _is_needs(node.test):
-            yield "branch", ast.If(ast.Constant(True), node.body, node.orelse)
-            yield "branch", ast.If(ast.Constant(False), node.body, node.orelse)
+            yield "branch", _with_test(node, True)
+            yield "branch", _with_test(node, False)
     elif isinstance(node, ast.Call):
         yield from _of_call(node, names)
     elif isinstance(node, ast.Constant):
@@ -250,6 +247,13 @@ def _changes(node: ast.AST, names: set[str]) -> Iterator[Change]:
         yield from _of_assignment(node, names)
     elif isinstance(node, ast.AugAssign):
         yield "statement dropped", ast.Pass()
+
+
+def _with_test(node: ast.If | ast.IfExp, outcome: bool) -> ast.AST:
+    """One of the two branches, whatever the condition says."""
+    if isinstance(node, ast.IfExp):
+        return node.body if outcome else node.orelse
+    return ast.If(ast.Constant(outcome), node.body, node.orelse)
 
 
 def _of_operation(node: ast.BinOp, names: set[str]) -> Iterator[Change]:
@@ -299,7 +303,7 @@ def _of_call(node: ast.Call, names: set[str]) -> Iterator[Change]:
         yield "argument dropped", ast.Call(func, args[:-1], node.keywords)
     for i in range(len(args) - 1):
         first, second = args[i], args[i + 1]
-        if constructor or (is_tensor(first, names) and is_tensor(second, names)) or _name(func) == "where" and i == 1:
+        if constructor or (is_tensor(first, names) and is_tensor(second, names)) or (_name(func) == "where" and i == 1):
             swapped = [*args[:i], second, first, *args[i + 2 :]]
             yield "arguments swapped", ast.Call(func, swapped, node.keywords)
     if _name(func) in {"Matmul", "matmul"}:

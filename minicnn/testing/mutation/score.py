@@ -127,16 +127,15 @@ class MutationReport:
 
     def __str__(self) -> str:
         facts = self.summary()
-        lines = [
-            f"mutation score {self.score:.4f}: {facts['killed']} killed of {facts['planted']} planted, "
-            f"{facts['equivalent']} equivalent, {facts['survived']} survived; {len(facts['functions'])} Functions, "
-            f"{self.seconds:.0f} s"
-        ]
+        killed, planted = facts["killed"], facts["planted"]
+        lines = [f"mutation score {self.score:.4f}: {killed} killed of {planted} planted in {self.seconds:.0f} s"]
+        lines[0] += f" ({facts['equivalent']} equivalent, {facts['survived']} survived)"
         for name, counts in facts["functions"].items():
             alive = [fate for fate in self.survivors if fate.mutant.function == name]
             if alive:
                 rest = counts["planted"] - counts.get(EQUIVALENT, 0)
                 lines.append(f"  {name.removeprefix('minicnn.ops.')}: {counts.get(KILLED, 0)} of {rest}")
-                lines += [f"    {f.mutant.where}: {f.mutant.rule}: {f.mutant.line}\n      {f.explanation}" for f in alive]
+                for fate in alive:
+                    lines += [f"    {fate.mutant}", f"      {fate.explanation}"]
         lines += [f"  {name}: no case runs its backward" for name in self.untouched]
         return "\n".join(lines)
