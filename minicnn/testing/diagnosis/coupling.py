@@ -37,7 +37,7 @@ def axes(view: View) -> Iterator[Guess]:
         more = ": every output element has the same gradient, as though the upstream gradient were summed" if identical else ""
         score = 0.93 if identical else 0.83
         yield Guess(score, "reduced-too-much", f"{seen}, which the function does not{more}")
-    elif won and view.in_analytic.any() and not (view.in_analytic & ~view.in_numeric).any():
+    elif won and not (view.in_analytic & ~view.in_numeric & ~view.diagonal).any():
         along = ", ".join(str(a) for a, _ in sorted(won))
         only_diagonal = view.elementwise_shapes and not (view.in_analytic & ~view.diagonal).any()
         seen = f"the function couples different indices along axis {along} of {x}, analytic does not"
@@ -104,3 +104,28 @@ def partial_sum(view: View) -> Iterator[Guess]:
                     return
     if np.all(np.linalg.matrix_rank(numeric[live], rtol=1e-5) > 1):
         yield Guess(0.84, "overwritten-not-accumulated", f"{seen}: = for +=")
+
+
+def normaliser(view: View) -> Iterator[Guess]:
+    """Within each group, what is missing is the output times something: the derivative of what divides it."""
+    if not view.complete or np.size(view.y) < 2:
+        return
+    difference = view.analytic - view.numeric
+    true = aligned(view, view.in_numeric)
+    key = np.zeros(len(difference), np.int64)
+    for b in sorted({b for _, b in true}):
+        key = key * view.y_shape[b] + view.rows[b]
+    y = np.asarray(view.y, np.float64).reshape(-1)
+    found = 0
+    for k in np.unique(key):
+        rows = np.flatnonzero(key == k)
+        block = difference[rows]
+        if len(rows) < 2 or np.abs(block).max() <= 1e-4 * view.gap:
+            continue
+        u = y[rows] / max(float(np.linalg.norm(y[rows])), 1e-300)
+        if np.abs(block - np.outer(u, u @ block)).max() > 1e-5 * view.gap + 4 * view.small:
+            return
+        found += 1
+    if found:
+        seen = "the difference is the output times a vector: the derivative of what normalises the output is missing"
+        yield Guess(0.92, "statistic-as-constant", f"{seen} (a sum or norm is treated as a constant)")

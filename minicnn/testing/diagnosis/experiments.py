@@ -107,7 +107,10 @@ def operands(view: View) -> Iterator[Guess]:
             if label == x_name and source == view.pair.output:
                 continue  # saved-value-confused
             if view.explained_at(("for", label, source), {label: np.array(values)}):
-                if source == x_name and not view.elementwise_shapes:
+                without = view.along((0, label), {label: np.zeros_like(array)})
+                if source == x_name and not view.elementwise_shapes and without is not None and np.any(
+                    np.abs(without) > 1e-6 * view.scale
+                ):
                     seen = f"analytic is the true derivative for {label} = {x_name}, where what depends on their difference is zero"
                     yield Guess(0.96, "missing-term", f"{seen}: the term of {label} is missing")
                     return
@@ -155,7 +158,7 @@ def neutral(view: View) -> Iterator[Guess]:
 def _parts(view: View, key: object, replaced: dict[str, Array], inside: str, outside: str) -> Iterator[Guess]:
     """The Jacobian as what is left at zero plus the rest; backward may have one of both wrong."""
     quick = view.along(key, replaced)
-    if quick is None:
+    if quick is None or not _parts_plausible(view, quick):
         return
     at = view.at(key, replaced)
     if at is None or not np.any(np.abs(at) > 1e-4 * view.scale):
@@ -168,7 +171,10 @@ def _parts(view: View, key: object, replaced: dict[str, Array], inside: str, out
         if np.count_nonzero(np.abs(part) > view.small) < 2 or not view.explains(kept + c * part):
             continue
         seen = f"the part of the derivative that {words} is {number(c)} times what it should be, the rest is right"
-        if abs(c) < 1e-6:
+        if abs(c) < 1e-6 and part is rest and key == "x=0" and not _linear(view, replaced):
+            seen = f"analytic is the true derivative for {view.pair.input} = 0, whatever {view.pair.input} is"
+            yield Guess(0.95, "missing-factor", f"{seen}: the local derivative, which is 1 there, is missing")
+        elif abs(c) < 1e-6:
             yield Guess(0.95, "missing-term", f"the part of the derivative that {words} is missing, the rest is right")
         elif abs(c + 1) < 1e-5:
             yield Guess(0.95, "sign-flipped", seen)
@@ -177,6 +183,30 @@ def _parts(view: View, key: object, replaced: dict[str, Array], inside: str, out
             cause = "counted-twice" if abs(c - 2) < 1e-5 else best[1] if best else "constant-factor"
             yield Guess(0.93 if best else 0.85, cause, seen)
         return
+
+
+def _linear(view: View, zero: dict[str, Array]) -> bool:
+    """Whether the true Jacobian is an affine function of the input."""
+    label = view.pair.input
+    ends = [view.along((c, "x"), {label: c * np.asarray(view.x, np.float64)}) for c in (0.0, 1.0, 2.0)]
+    if any(e is None for e in ends):
+        return False
+    none, once, twice = (np.asarray(e) for e in ends)
+    return bool(np.allclose(twice - none, 2 * (once - none), rtol=1e-4, atol=1e-5 * view.scale))
+
+
+def _parts_plausible(view: View, at: Array) -> bool:
+    """Along one direction first: is one of both parts off by a factor, and neither of them nothing?"""
+    direction = view.direction.reshape(-1)[np.asarray(view.pair.columns)]
+    here, mine = view.numeric @ direction, view.analytic @ direction
+    rest = here - at
+    if not (np.any(np.abs(at) > 1e-6 * view.scale) and np.any(np.abs(rest) > 1e-6 * view.scale)):
+        return False
+    for part, wanted in ((rest, mine - at), (at, mine - rest)):
+        c = float(part @ wanted / (part @ part))
+        if np.all(np.abs(wanted - c * part) <= 1e-4 * max(float(np.max(np.abs(wanted))), view.scale)):
+            return True
+    return False
 
 
 def indices(view: View) -> Iterator[Guess]:

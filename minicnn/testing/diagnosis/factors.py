@@ -63,6 +63,10 @@ def quantities(view: View) -> Iterator[_Quantity]:
         if label != view.pair.output:
             yield from _spread(view, label, np.asarray(other), by_row=True)
             yield from _spread(view, label, np.asarray(other), by_row=False)
+    if view.elementwise_shapes:
+        for label, other in view.others.items():
+            if other.shape == view.x_shape and view.x_shape:
+                yield from _spread(view, f"({view.pair.input} + {label})", view.x + other, by_row=False)
     yield from _statistics(view)
     if not view.elementwise_shapes:
         for label, other in view.others.items():
@@ -136,7 +140,7 @@ def _varied(view: View, where: Array) -> bool:
 def factor(view: View) -> Iterator[Guess]:
     """One elementwise factor between the two, at every entry or at the wrong ones."""
     for where, score, place in _areas(view):
-        if not _varied(view, where):
+        if not _varied(view, where) or np.any(where & view.in_analytic & ~view.in_numeric):
             continue
         for q in quantities(view):
             for words, values in functions(q.name, q.values, view.numbers) if q.plain else [(q.name, q.values)]:
@@ -157,7 +161,9 @@ def _areas(view: View) -> Iterator[tuple[Array, float, str]]:
         yield wrong, 0.88 if place else 0.82, place or "at the wrong entries"
 
 
-def _by_factor(view: View, where: Array, words: str, values: Array, power: int) -> tuple[str, float, int] | None:
+def _by_factor(
+    view: View, where: Array, words: str, values: Array, power: int
+) -> tuple[str, float, int, Array] | None:
     """The sign or ½, 2 with analytic = c × valuesᵖ × numeric; one entry first, for speed."""
     with np.errstate(all="ignore"):
         candidate = values.astype(np.float64) ** power * view.numeric
@@ -170,14 +176,14 @@ def _by_factor(view: View, where: Array, words: str, values: Array, power: int) 
     c = float(view.analytic[i, j] / candidate[i, j])
     for nice in (1.0, -1.0, 2.0, 0.5):
         if abs(c - nice) < 1e-4 and view.explains(nice * candidate, where):
-            return words, nice, power
+            return words, nice, power, values
     return None
 
 
 def _factor_guess(
-    view: View, q: _Quantity, words: str, found: tuple[str, float, int], score: float, place: str, lead: str
+    view: View, q: _Quantity, words: str, found: tuple[str, float, int, Array], score: float, place: str, lead: str
 ) -> Guess:
-    _, c, power = found
+    _, c, power, _ = found
     times = "" if c == 1 else f"{number(c)} × "
     where = f" {place}" if place else ""
     if power < 0:
@@ -186,7 +192,7 @@ def _factor_guess(
     else:
         seen = f"analytic = {times}{lead}{words} × numeric{where}: it is a factor too much, or its inverse is missing"
         cause = "missing-factor" if words == q.name or words in {f"{q.name}²", f"√{q.name}"} else "extra-factor"
-    exponent = _power(view, q) if words == q.name else None
+    exponent = _power(view, _Quantity(q.name, found[3])) if words == q.name or words.startswith("(") else None
     if exponent is not None and (power > 0 or exponent > 1.5):
         other = exponent + power
         seen = f"numeric goes with {words}^{number(exponent)}, analytic with {words}^{number(other)}"
@@ -200,7 +206,8 @@ def _factor_guess(
 def _power(view: View, q: _Quantity) -> float | None:
     """The p with |numeric| ∝ |q|ᵖ times powers of the other inputs, where there is one."""
     mask = view.in_numeric & view.usable
-    others = [other for label, array in view.others.items() if label != q.name for other in _spread(view, label, array, by_row=True)]
+    labels = [label for label in view.others if label != q.name]
+    others = [other for label in labels for other in _spread(view, label, view.others[label], by_row=True)]
     columns = [np.abs(np.broadcast_to(p.values, view.numeric.shape)[mask]) for p in (q, *others)]
     if len(columns[0]) < len(columns) + 2 or not all(np.all(u > 0) for u in columns):
         return None
@@ -244,45 +251,3 @@ def _proportional(view: View, basis: Array, target: Array) -> float | None:
     c = float(np.vdot(basis, target) / np.vdot(basis, basis))
     allowed = 1e-6 * view.scale + 8 * float(np.max(view.error, initial=0.0))
     return c if c and np.all(np.abs(c * basis - target) <= allowed) else None
-
-
-def local_derivative(view: View) -> Iterator[Guess]:
-    """An elementwise function whose derivative is another function than backward's: a term, or all of it."""
-    if not view.elementwise_shapes or not view.complete or np.size(view.x) < 2:
-        return
-    d = view.diagonal
-    if np.any((view.in_numeric | view.in_analytic) & ~d) or not view.in_numeric.any():
-        return
-    difference = np.where(d, view.numeric - view.analytic, 0.0)
-    found = _expression(view, difference)
-    if found:
-        yield Guess(0.87, "missing-term", f"numeric - analytic = {found}: this term of the derivative is missing")
-        return
-    found = _expression(view, np.where(d, view.analytic, 0.0), most=1)
-    place = describe(view, view.wrong)
-    seen = f"backward multiplies by {found}, which is not the derivative" if found else "both are elementwise"
-    more = f"they differ {place}" if place else "no simple factor lies between them"
-    yield Guess(0.6, "wrong-local-derivative", f"{seen}; {more}")
-
-
-def _expression(view: View, target: Array, most: int = 3) -> str:
-    """``target`` as a constant times at most three elementary functions of input and output, in words."""
-    x, y = (np.asarray(v, np.float64).reshape(-1) for v in (view.x, view.y))
-    values = np.diagonal(target)
-    if np.count_nonzero(np.abs(values) > view.small) < 4:
-        return ""
-    label_x, label_y = view.pair.input, view.pair.output
-    basis = [*functions(label_x, x, view.numbers), *functions(label_y, y, {})]
-    basis += [(f"1/{n}", 1 / v) for n, v in basis[:2] if np.all(v != 0)]
-    basis = [(n, v) for n, v in basis if np.all(np.isfinite(v)) and v.any()]
-    i = int(np.argmax(np.abs(values)))
-    for count in range(1, most + 1):
-        for parts in itertools.combinations(basis if count < 3 else basis[:14], count):
-            product = np.prod([v for _, v in parts], axis=0)
-            if product[i] == 0.0:
-                continue
-            c = values[i] / product[i]
-            if np.all(np.abs(c * product - values) <= 1e-6 * np.abs(values) + 2 * view.small):
-                times = "" if abs(c - 1) < 1e-6 else f"{number(float(c))} × "
-                return times + " × ".join(n for n, _ in parts)
-    return ""

@@ -16,6 +16,11 @@ def permuted(view: View) -> Iterator[Guess]:
     """Input or output axes exchanged, or their elements read in another order."""
     if not view.complete:
         return
+    square = view.numeric.shape[0] == view.numeric.shape[1] and view.x_shape != view.y_shape
+    if square and view.explains(np.eye(len(view.numeric))):
+        seen = "analytic is the upstream gradient in the input's shape and the same order, but the function permutes"
+        yield Guess(0.95, "wrong-reshape", f"{seen}: a reshape without its transpose")
+        return
     reduces = len(view.y_shape) < len(view.x_shape)
     expands = len(view.y_shape) > len(view.x_shape)
     for kind, shape, label in (("x", view.x_shape, view.pair.input), ("y", view.y_shape, view.pair.output)):
@@ -156,13 +161,20 @@ def flipped(view: View) -> Iterator[Guess]:
                 turned = np.flip(numeric, tuple(first + a for a in axes)).reshape(view.numeric.shape)
                 if view.explains(turned):
                     seen = f"analytic is numeric with {axes_text(axes)} of {label} reversed"
-                    kernel = len(shape) >= 3 and max(axes) >= len(shape) - 2 or len(shape) == 1 and len(view.y_shape) == 1
+                    kernel = (len(shape) >= 3 and max(axes) >= len(shape) - 2) or (len(shape) == 1 and len(view.y_shape) == 1)
                     yield Guess(0.94, "kernel-not-flipped" if kernel else "misplaced", seen)
                     return
-    turned = _flip_windows(view)
+    turned = _flip_windows(view) if _one_kernel(view) else None
     if turned is not None and view.explains(turned):
         seen = "each output element's window of weights is reversed: a convolution for a correlation"
         yield Guess(0.93, "kernel-not-flipped", seen)
+
+
+def _one_kernel(view: View) -> bool:
+    """Whether most output elements have the same set of derivatives, as those of a correlation have."""
+    rows = np.sort(view.numeric, 1)
+    same = np.abs(rows - rows[len(rows) // 2]).max(1) <= 1e-5 * view.scale
+    return bool(np.count_nonzero(same) * 3 > len(rows) and np.count_nonzero(same) > 1)
 
 
 def _flip_windows(view: View) -> Array | None:
@@ -205,7 +217,7 @@ def misplaced(view: View) -> Iterator[Guess]:
 def _informative(view: View, axis: int, lines: Array) -> bool:
     """Rows full of one and the same number say nothing about places."""
     live = np.moveaxis(view.in_numeric, axis, -1)[lines]
-    return bool(np.any(live) and not np.all(live) or np.ptp(np.abs(view.numeric)) > 1e-3 * view.scale)
+    return bool((np.any(live) and not np.all(live)) or np.ptp(np.abs(view.numeric)) > 1e-3 * view.scale)
 
 
 def _subset(view: View, axis: int, k: int) -> bool:

@@ -32,7 +32,7 @@ def fit(view: View, where: Array | None = None) -> float | None:
 def everywhere(view: View) -> Iterator[Guess]:
     """Analytic is c times numeric everywhere."""
     c = fit(view)
-    if c is None or abs(c) < 1e-9 or abs(abs(c) - 1) < 1e-3 and c > 0:
+    if c is None or abs(c) < 1e-9 or (abs(abs(c) - 1) < 1e-3 and c > 0):
         return
     several = np.count_nonzero(view.in_numeric) > 1
     entries = view.numeric[view.in_numeric]
@@ -98,7 +98,7 @@ def name(c: float, view: View) -> Iterator[tuple[float, str, str]]:
     for size, what in sizes(view).items():
         if size < 2:
             continue
-        likely = 0.97 if size > 2 or reduced else 0.9
+        likely = 0.97 if size > 2 or (reduced and view.pair.input in what) else 0.9
         if _close(c, size):
             yield likely, "mean-not-divided", f"{size} is {what}: a mean over it that is not divided"
         elif _close(c, 1 / size):

@@ -153,7 +153,7 @@ def _padded_maximum(view: View, where: Array, right: Array, *, axis: int, forwar
     border = np.zeros(len(y), bool)
     for index, size in list(zip(view.rows, view.y_shape, strict=True))[-2:]:
         border |= (index == 0) | (index == size - 1)
-    if not rows.any() or not np.all(border[rows]) or view.elementwise_shapes and not (view.in_numeric & ~view.diagonal).any():
+    if not rows.any() or not np.all(border[rows]) or (view.elementwise_shapes and not (view.in_numeric & ~view.diagonal).any()):
         return
     if np.any(y[rows] > 0) or not (forward or _edges_hold(view, rows, y < 0)):
         return

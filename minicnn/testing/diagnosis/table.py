@@ -6,7 +6,19 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from minicnn.testing.diagnosis import coupling, experiments, factors, higher, position, precision, scale, support, terms, upstream
+from minicnn.testing.diagnosis import (
+    coupling,
+    experiments,
+    expressions,
+    factors,
+    higher,
+    position,
+    precision,
+    scale,
+    support,
+    terms,
+    upstream,
+)
 from minicnn.testing.diagnosis.view import Guess, View
 from minicnn.testing.evidence import Diagnosis, Evidence
 
@@ -17,10 +29,11 @@ STAGES: tuple[tuple[Hypothesis, ...], ...] = (
     (upstream.repeated, support.not_finite, upstream.upstream, support.nothing),
     (scale.everywhere,),
     (precision.deviation, terms.structure, terms.proportional, terms.cross_entropy, support.exchanged, factors.saved_value, factors.factor),
-    (support.lost, support.added, position.permutation, position.permuted, position.ranks, scale.by_count, terms.identity, terms.centring),
+    (support.lost, support.added, position.permutation, position.permuted, position.ranks, scale.by_count, terms.centring),
     (experiments.options, experiments.rearranged, experiments.operands, experiments.neutral, experiments.indices),
     (position.adjoint, position.flipped, position.shifted, position.blocks, position.misplaced, coupling.partial_sum),
-    (scale.in_part, coupling.axes, factors.local_derivative),
+    (terms.identity, scale.in_part, coupling.normaliser, expressions.term, expressions.lines),
+    (coupling.axes, expressions.local_derivative),
 )
 
 #: From here on a guess is sure: it explains every entry by something that has a name.
@@ -30,7 +43,7 @@ SURE = 0.94
 CHEAP = 3
 
 #: A second cause is told only if it is about as plausible as the first, and a third.
-NEARLY = 0.02
+NEARLY = 0.015
 
 #: Guesses that only say less precisely what another one says.
 _WEAKER = {
@@ -55,6 +68,8 @@ def guesses(view: View) -> list[Guess]:
     for i, stage in enumerate(stages):
         for hypothesis in stage:
             found += hypothesis(view)
+            if i >= CHEAP and any(g.score >= SURE for g in found):
+                break
         if any(g.score >= (SURE if i < CHEAP else 0.9) for g in found):
             break
     found.sort(key=lambda g: -g.score)  # stable: of equal ones the earlier in the table

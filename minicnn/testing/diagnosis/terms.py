@@ -163,6 +163,8 @@ def cross_entropy(view: View) -> Iterator[Guess]:
                 continue
             for words, guess in (("the probabilities", p), ("the sigmoids", q)):
                 terms = [(words, guess.reshape(1, -1)), (f"the targets ({label})", spread.reshape(1, -1))]
+                if target.dtype.kind in "iu":
+                    terms.append(("the smoothing", np.ones((1, x.size))))
                 fits = []
                 for row in range(len(view.numeric)):
                     live = view.in_numeric[row] | view.in_analytic[row]
@@ -197,10 +199,15 @@ def identity(view: View) -> Iterator[Guess]:
     d = np.diagonal(difference)
     if np.any(np.abs(difference[~view.diagonal]) > 10 * view.small) or not (view.in_numeric & ~view.diagonal).any():
         return
-    if np.ptp(d) <= 1e-5 * view.scale and abs(d.mean()) > 1e-3 * view.scale:
+    if np.max(np.abs(d)) <= 1e-3 * view.scale:
+        return
+    if np.ptp(d) <= 1e-5 * view.scale:
         c = float(d.mean())
         seen = f"numeric - analytic is {number(c)} times the identity: the direct connection from input to output"
         yield Guess(0.94, "missing-term", f"{seen} {'is missing' if c > 0 else 'is added'}")
+    elif np.count_nonzero(np.abs(d) > 1e-4 * view.scale) > 2:
+        seen = "the entries off the diagonal are right, those on it are not"
+        yield Guess(0.89, "missing-term", f"{seen}: an elementwise path from input to output is missing or wrong")
 
 
 def centring(view: View) -> Iterator[Guess]:
@@ -227,12 +234,15 @@ def proportional(view: View) -> Iterator[Guess]:
     difference = view.analytic - view.numeric
     rows = np.abs(difference).max(1) > 1e-4 * view.gap
     live = np.abs(difference[rows]) > 1e-7 * view.gap
+    if not np.all(view.in_analytic[rows].any(1)):
+        return
     if np.any(live.sum(1) < 3) or np.any(live & ~view.in_numeric[rows]):
         return
     x = np.asarray(view.x, np.float64).reshape(-1)
-    for label, other in {view.pair.input: view.x, **view.others}.items():
+    candidates = {view.pair.input: view.x, **view.others, "1": np.ones(view.x_shape)}
+    for label, other in candidates.items():
         u = np.asarray(other, np.float64).reshape(-1)
-        if u.shape != x.shape or np.ptp(np.abs(u)) < 1e-6 * np.abs(u).max():
+        if u.shape != x.shape or (label != "1" and np.ptp(np.abs(u)) < 1e-6 * np.abs(u).max()):
             continue
         spread = np.where(live, u, 0.0)
         c = (spread * difference[rows]).sum(1) / np.maximum((spread**2).sum(1), 1e-300)
@@ -243,6 +253,8 @@ def proportional(view: View) -> Iterator[Guess]:
         if label == view.pair.input and homogeneous:
             more = "the function does not change with the size of its input, so the norm is treated as a constant"
             yield Guess(0.945, "statistic-as-constant", f"{seen}; {more}")
+        elif label == "1":
+            yield Guess(0.93, "missing-term", "numeric - analytic is the same at every entry of a row: a term is missing")
         elif np.ptp(c) <= 1e-5 * np.abs(c).max() or len(c) == 1 or label != view.pair.input:
             yield Guess(0.93, "missing-term", f"{seen}: this term is missing or wrong")
         return

@@ -32,7 +32,7 @@ def evidence_of(pair, order=1):
 
     def gradient(v):
         ys = outputs(arrays)
-        gys = tuple([np.asarray(v, float).reshape(ys[0].shape), *(np.zeros(y.shape) for y in ys[1:])])
+        gys = (np.asarray(v, float).reshape(ys[0].shape), *(np.zeros(y.shape) for y in ys[1:]))
         g = backward(gys if len(ys) > 1 else gys[0], *[a.copy() for a in arrays], **options)
         g = g[pair.by] if isinstance(g, tuple) else g
         return None if g is None else np.asarray(g)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from minicnn.testing.diagnosis import diagnose
-from tests.testing.diagnosis import pairs_elementwise, pairs_linear, pairs_norm, pairs_windows
+from tests.testing.diagnosis import pairs_elementwise, pairs_linear, pairs_networks, pairs_norm, pairs_windows
 from tests.testing.diagnosis.building import evidence_of
 
-PAIRS = [*pairs_elementwise.PAIRS, *pairs_linear.PAIRS, *pairs_windows.PAIRS, *pairs_norm.PAIRS]
+PAIRS = [*pairs_elementwise.PAIRS, *pairs_linear.PAIRS, *pairs_windows.PAIRS, *pairs_norm.PAIRS, *pairs_networks.PAIRS]
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
