@@ -102,8 +102,8 @@ All three together:  gx = (g - mean(g) - xhat * mean(g * xhat)) / std,  with mea
 Check: each column of gx adds up to 0, because shifting all x of a column changes nothing."""),
     cases={"a small batch": _small, "a larger batch": _large, "a large eps": _eps},
     reread={
-        "statistic-as-constant": 2, "mean-not-divided": 5, "missing-factor": 1, "broadcast-not-summed": 1,
-        "gamma": 1, "beta": 1,
+        "statistic-as-constant": 2, "mean-not-divided": 5, "missing-factor": 1, "sign-flipped": 1,
+        "broadcast-not-summed": 1, "gamma": 1, "beta": 1,
     },
     prerequisites=("linear", "add"),
     reference="Ioffe and Szegedy, Batch normalization, ICML 2015, section 3; docs/ops/normalization.md",

@@ -39,7 +39,8 @@ def backward(gy: Array, x: Array, keep: Array, *, p: float) -> Array:
 
 def _draw(rng: np.random.Generator, shape: tuple[int, ...], p: float) -> Sample:
     keep = (rng.uniform(size=shape) >= p).astype(np.int64)
-    keep.flat[0] = 1  # an input that is dropped whole would prove nothing
+    keep.flat[0] = 1  # all dropped or none would prove little
+    keep.flat[-1] = p == 0
     return Sample((normal(rng, shape), keep), {"p": p})
 
 

@@ -100,6 +100,7 @@ axes are tuple(range(x.ndim - 1))."""),
     cases={"a matrix": _matrix, "three axes": _sequence, "a large eps": _eps},
     reread={
         "statistic-as-constant": 3, "mean-not-divided": 5, "missing-factor": 2, "forward-not-adjoint": 2,
+        "transposed-weight": 2,
         "broadcast-not-summed": 1, "gamma": 1, "beta": 1,
     },
     prerequisites=("batch_norm",),

@@ -80,7 +80,10 @@ gx = y * (gy - s)  with  s = (gy * y).sum(axis=axis, keepdims=True), and y = for
 keepdims=True lets s broadcast against gy along any axis. Check: the entries of gx add up to 0."""),
     cases={"rows": _rows, "columns (axis 0)": _columns, "channels of an image": _pixels},
     edges={"x as large as 1000": _huge},
-    reread={"coupling-dropped": 1, "statistic-as-constant": 2, "wrong-axis": 4, "reduced-too-much": 4, "rows": 3},
+    reread={
+        "coupling-dropped": 1, "statistic-as-constant": 2, "wrong-axis": 4, "option-ignored": 4,
+        "reduced-too-much": 4, "rows": 3,
+    },
     prerequisites=("the chain rule", "sigmoid"),
     reference="docs/ops/losses.md",
 )

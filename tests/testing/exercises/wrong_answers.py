@@ -94,7 +94,7 @@ WRONG = (
     Wrong("linear", "weight transposed", "return gy @ (w.T if w.shape[0] == w.shape[1] else w), gy.T @ x, gy.sum(0)",
           "gradient of x, all sizes equal", ("transposed-weight", "forward-not-adjoint")),
     Wrong("linear", "divided by the batch", "return gy @ w, gy.T @ x / len(x), gy.sum(0)", "gradient of w, any sizes",
-          ("divided-too-often",)),
+          ("divided-too-often", "constant-factor")),
     Wrong("linear", "shape of gw", "return gy @ w, x.T @ gy, gy.sum(0)", "gradient of w, any sizes"),
     Wrong("linear", "bias not summed", "return gy @ w, gy.T @ x, gy[0]", "gradient of b, any sizes"),
     Wrong("linear", "two results", "return gy @ w, gy.T @ x", "gradient of w, any sizes"),
