@@ -50,7 +50,8 @@ class JacobianPair:
         """Where the two differ by more than can be explained, (len(rows), len(columns)) of bool."""
         size = np.maximum(np.abs(self.analytic), np.abs(self.numeric))
         scale = float(np.max(np.abs(self.numeric), initial=0.0, where=np.isfinite(self.numeric)))
-        return ~(np.abs(self.analytic - self.numeric) <= 1e-6 * size + 1e-8 * scale + 4 * self.error)
+        gap = np.abs(self.analytic - self.numeric)
+        return ~(gap <= 1e-6 * size + 1e-8 * scale + 4 * self.error) | ~np.isfinite(self.analytic)
 
 
 @dataclass(frozen=True)

@@ -248,10 +248,6 @@ def _check_point(problem: _Problem, check: Check, level: int, neighbours: bool) 
         findings.append(Finding(kind, level, where, detail))
         if comparison.verdict == FAIL:
             evidence.append(locate(source, *key, problem.call, problem.labels))
-            if source is not check and source.remembers(check, key[0]):
-                findings.append(
-                    Finding("accumulates", level, comparison.input, "at another point backward gives what it gave here")
-                )
     for moved in nearby:
         known = {f.kind for f in findings} | {"edge", "random", "budget"}
         findings += [f for f in moved.findings if f.kind not in known]

@@ -106,7 +106,7 @@ def derivative(
 
 def slope(
     f: Callable[[float], Array], middle: Array, noise: Array, *,
-    scale: Array | float = 0.0, step: float = 1.0, eps: float = EPS,
+    scale: Array | float = 0.0, expected: Array | None = None, floor: Array | float = 0.0, eps: float = EPS,
 ) -> Slope:
     """Slope of ``f`` at 0 from the first window of steps that gives a precise answer, or from the best one.
 
@@ -123,8 +123,10 @@ def slope(
         Standard deviation of rounding in ``f``, from :func:`noise_level`.
     scale : numpy.ndarray or float
         Size of slopes that matter: errors are judged relative to the larger of this and the slope itself.
-    step : float
-        Multiplies every window.
+    expected : numpy.ndarray, optional
+        What the slopes should be; where they agree within an error of ``floor``, that is precise enough.
+    floor : numpy.ndarray or float
+        An error that does not matter.
     eps : float
         Relative rounding of the arithmetic.
 
@@ -151,13 +153,41 @@ def slope(
         if first == FAR_WINDOWS[0]:
             for i in np.flatnonzero(~(error <= 0.01 * np.maximum(np.abs(value), scale))):
                 trouble[i], detail[i] = _classify(windows, int(i), float(noise[i]), bool(np.isfinite(error[i])))
-        window = _window(f, middle, noise, first * step, eps)
+        window = _window(f, middle, noise, first, eps)
         windows.append(window)
         better = _smooth(window, noise, scale) & (window.error < error) & (trouble == "")
         value[better], error[better] = window.value[better], window.error[better]
-        if np.all((error <= _PRECISE * np.maximum(np.abs(value), scale)) | (trouble != "")):
+        size = np.maximum(np.abs(value), scale)
+        done = error <= _PRECISE * size
+        if expected is not None:
+            gap = np.abs(value - expected)
+            done = (done & (gap <= _PRECISE * size + 4 * error)) | ((error <= floor) & (gap <= 4 * error))
+        if np.all(done | (trouble != "")):
             break
+    else:  # no window agreed with what was expected, or none was precise
+        value, error = _consistent(windows, noise, scale, value, error)
     return Slope(value, error, trouble, detail)
+
+
+def _consistent(
+    windows: list[_Window], noise: Array, scale: Array | float, value: Array, error: Array
+) -> tuple[Array, Array]:
+    """The best estimates after every window's bar is widened until it reaches those of smaller steps.
+
+    A bar is an extrapolation's own opinion, and a bend in the first derivative can deceive it.
+    """
+    near = sorted((w for w in windows if w.step <= WINDOWS[0]), key=lambda w: -w.step)
+    smooth = [_smooth(w, noise, scale) for w in near]
+    for i, window in enumerate(near):
+        widened = window.error
+        for other, ok in list(zip(near, smooth, strict=True))[i + 1 :]:
+            missed = np.abs(window.value - other.value) - 2 * other.error
+            widened = np.where(ok & (missed > 0), np.maximum(widened, window.error + missed), widened)
+        taken = smooth[i] & (value == window.value)
+        error = np.where(taken, widened, error)
+        better = smooth[i] & ~taken & (widened < error)
+        value, error = np.where(better, window.value, value), np.where(better, widened, error)
+    return value, error
 
 
 def noise_level(f: Callable[[float], Array], middle: Array) -> Array:
@@ -193,6 +223,8 @@ def noise_level(f: Callable[[float], Array], middle: Array) -> Array:
             best = np.where(usable & (found < best), found, best)
             if np.all(distinct | ~np.isfinite(found)):
                 break
+        if np.all(best <= 16 * EPS * np.abs(middle)):
+            break
     best = np.where(np.isfinite(best), best, 0.0)
     return np.maximum(3 * best, 0.5 * EPS * np.abs(middle))
 
