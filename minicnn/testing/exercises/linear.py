@@ -83,7 +83,8 @@ A sum over the index that two factors share is a matrix product: sum_m gy[n, m] 
 sum_n gy[n, m] x[n, d] is gy.T @ x. The loss adds up over the examples: nothing is divided by N here."""),
     cases={"any sizes": _any, "all sizes equal": _square, "a single example": _single},
     reread={
-        "transposed-gradient": 1, "divided-too-often": 5, "constant-factor": 5, "mean-not-divided": 5, "transposed-weight": 3,
+        "transposed-gradient": 1, "divided-too-often": 5, "constant-factor": 5, "mean-not-divided": 5,
+        "transposed-weight": 3,
         "b": 2, "x": 3, "w": 4,
     },
     prerequisites=("the chain rule", "matrix products"),
