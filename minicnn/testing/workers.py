@@ -7,7 +7,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -78,6 +78,8 @@ def run_tasks(
     ------
     Exception
         What ``work`` raises, in the process that it worked in.
+    RuntimeError
+        If a process cannot start.
     """
     if processes == 1:
         with one_thread():
@@ -109,7 +111,8 @@ def run_tasks(
 def _patience(busy: list[_Worker], limit_s: float | None) -> float | None:
     if limit_s is None:
         return None
-    return max(0.01, min(worker.since for worker in busy) + limit_s - time.monotonic())
+    begun = [worker.since for worker in busy if worker.since is not None]
+    return max(0.01, min(begun) + limit_s - time.monotonic()) if begun else None
 
 
 class _Worker:
@@ -118,35 +121,40 @@ class _Worker:
     def __init__(self, work: Callable[[Any], Any]) -> None:
         self.work = work
         self.position: int | None = None
-        self.since = 0.0
+        self.since: float | None = None
         self.start()
 
     def start(self) -> None:
         context = multiprocessing.get_context("spawn")  # a child by fork could not enter parallel kernels
         self.end, other = context.Pipe()
-        self.fresh = True
+        self.ready = False
         self.process = context.Process(target=_serve, args=(other, self.work), daemon=True)
         with _environment():
             self.process.start()
         other.close()
 
     def begin(self, position: int, task: Any) -> None:
-        self.position, self.since = position, time.monotonic() + (30.0 if self.fresh else 0.0)  # libraries load first
-        self.fresh = False
-        self.end.send(task)
+        self.position, self.since = position, time.monotonic() if self.ready else None
+        with suppress(OSError):  # it has ended, and its result will say so
+            self.end.send(task)
 
     def result(self, limit_s: float | None) -> tuple[int, Any] | None:
-        assert self.position is not None
+        """The position and what came of it, once there is something."""
         try:
-            if self.end.poll():
-                failed, value = self.end.recv()
-                if failed:
+            while self.end.poll():
+                kind, value = self.end.recv()
+                if kind == "raised":
                     raise value
-                return self.done(value)
-        except EOFError:
+                if kind == "done":
+                    return self.done(value)
+                self.ready, self.since = True, time.monotonic()  # the libraries are loaded: now its time begins
+        except (EOFError, ConnectionError):
             self.process.join()
-            return self.replaced(f"its process ended with code {self.process.exitcode}")
-        if limit_s is not None and time.monotonic() - self.since > limit_s:
+            code = self.process.exitcode
+            if not self.ready:
+                raise RuntimeError(f"a worker process could not start: it ended with code {code}") from None
+            return self.replaced(f"its process ended with code {code}")
+        if limit_s is not None and self.since is not None and time.monotonic() - self.since > limit_s:
             return self.replaced(f"it took more than {limit_s:g} s")
         return None
 
@@ -170,15 +178,16 @@ def _serve(end: Connection, work: Callable[[Any], Any]) -> None:
     """In a worker: one task after the other, until the parent closes its end."""
     os.environ["MINICNN_QUIET"] = "1"
     with one_thread():
+        end.send(("ready", None))
         while True:
             try:
                 task = end.recv()
             except EOFError:
                 return
             try:
-                answer = (False, work(task))
+                answer = ("done", work(task))
             except Exception as error:  # noqa: BLE001 - it is raised in the parent
-                answer = (True, error)
+                answer = ("raised", error)
             end.send(answer)
 
 

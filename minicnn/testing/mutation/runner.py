@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +16,7 @@ from minicnn.core.function import Function
 from minicnn.core.types import Array
 from minicnn.testing.cases.case import CASES, all_cases
 from minicnn.testing.contracts import functions_of
+from minicnn.testing.gradcheck import gradcheck
 from minicnn.testing.mutation import equivalents
 from minicnn.testing.mutation.faults import REMEMBERING, faults
 from minicnn.testing.mutation.meeting import Met, gradients, meet
@@ -96,7 +99,7 @@ def mutate(
         trial = trials[position]
         if isinstance(fate, Died):  # a crash is noticed by whoever runs the suite, a mere delay is not
             ended = KILLED if "ended" in fate.why else SURVIVED
-            fate = Fate(trial.mutant, ended, trial.draws[0], "crash", (), fate.why)
+            fate = Fate(trial.mutant, ended, trial.draws[0], "crash", fate.why)
         if fate.outcome == SURVIVED and trial.equivalent:
             fate = Fate(trial.mutant, EQUIVALENT, explanation=reasons[trial.mutant.key])
         if fate.outcome == KILLED and trial.equivalent:
@@ -168,16 +171,28 @@ def judge(trial: Trial) -> Fate:
     for draw in trial.draws[: _CLAIMED if trial.equivalent else None]:
         if mutant.rule not in REMEMBERING and not _differs(mutant, draw):
             continue  # the gradients are as without the mutant: this check would take its time and pass
-        with planted(mutant):
+        with planted(mutant), _undiagnosed():
             report, _, _ = check(Task(*draw))
         if not report:
             return _killed(mutant, draw, report)
     return Fate(mutant, SURVIVED, explanation="" if trial.equivalent else _exposed(trial))
 
 
+@contextmanager
+def _undiagnosed() -> Iterator[None]:
+    """Verdicts without causes, which would take most of the time."""
+    checker = sys.modules[gradcheck.__module__]
+    before = vars(checker)["_diagnose"]
+    vars(checker)["_diagnose"] = lambda *args: None
+    try:
+        yield
+    finally:
+        vars(checker)["_diagnose"] = before
+
+
 def _killed(mutant: Mutant, draw: Draw, report: Report) -> Fate:
     verdict = "VACUOUS" if report.verdict == "PASS" else report.verdict
-    return Fate(mutant, KILLED, draw, verdict, tuple(report.causes))
+    return Fate(mutant, KILLED, draw, verdict)
 
 
 def _exposed(trial: Trial) -> str:
@@ -188,7 +203,7 @@ def _exposed(trial: Trial) -> str:
     for case, seed, extra in further:
         if _differs(mutant, (case, seed), extra):
             order = CASES[case].order + extra
-            with planted(mutant):
+            with planted(mutant), _undiagnosed():
                 if not _passes(case, seed, order):
                     return f"would be exposed by {case} at seed {seed}{f' and order {order}' * extra}"
     different = next((draw for draw in trial.draws if _differs(mutant, draw)), None)

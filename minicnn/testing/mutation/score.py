@@ -25,8 +25,6 @@ class Fate:
         The case and seed that killed it.
     verdict : str
         What the check said of it.
-    causes : tuple of str
-        What the check named as its cause.
     explanation : str
         Of an equivalent, the reason; of a survivor, what would have exposed it, as far as that was found.
     """
@@ -35,7 +33,6 @@ class Fate:
     outcome: str
     by: tuple[str, int] | None = None
     verdict: str = ""
-    causes: tuple[str, ...] = ()
     explanation: str = ""
 
     def facts(self) -> dict[str, Any]:
@@ -45,7 +42,7 @@ class Fate:
             "line": self.mutant.line, "outcome": self.outcome,
         }
         if self.by:
-            facts |= {"by": f"{self.by[0]} (seed {self.by[1]})", "verdict": self.verdict, "causes": list(self.causes)}
+            facts |= {"by": f"{self.by[0]} (seed {self.by[1]})", "verdict": self.verdict}
         return facts | ({"explanation": self.explanation} if self.explanation else {})
 
 
@@ -111,12 +108,11 @@ class MutationReport:
         """Everything but the killed mutants one by one."""
         kept = [f.facts() for f in self.fates if f.outcome != KILLED]
         verdicts = Counter(f.verdict for f in self.fates if f.outcome == KILLED)
-        causes = Counter(f.causes[0] if f.causes else "none named" for f in self.fates if f.outcome == KILLED)
         return {
             "score": round(self.score, 5), "planted": len(self.fates), "killed": self.count(KILLED),
             "equivalent": self.count(EQUIVALENT), "survived": self.count(SURVIVED), "seed": self.seed,
             "suite_seeds": self.seeds, "most_per_function": self.most, "killed_as": dict(verdicts),
-            "first_cause_named": dict(causes.most_common()), "rules": self.rules, "functions": self.functions,
+            "rules": self.rules, "functions": self.functions,
             "untouched": self.untouched, "not_killed": kept,
         }
 
