@@ -68,9 +68,9 @@ def page() -> str:
     lines = [
         "# Causes",
         "",
-        "A failed check names the probable bug. It compares the two Jacobians, what backward says (*analytic*) and what the",
-        "function does (*numeric*), with the signs below, and evaluates the function at other inputs where that decides. A",
-        "cause is named first only if it accounts for every entry that was looked at; one that accounts for a part of them",
+        "A failed check names the probable bug. It compares two Jacobians, what backward says (*analytic*) and what",
+        "the function does (*numeric*), with the signs below, and evaluates the function at other inputs. A",
+        "cause comes first if it accounts for every entry that was looked at; one that accounts for a part of them",
         "comes after. Where nothing fits, no cause is named.",
         "",
         "The identifiers are stable. `minicnn.testing.catalogue.CAUSES` holds this page as data.",

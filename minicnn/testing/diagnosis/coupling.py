@@ -15,7 +15,11 @@ def aligned(view: View, live: Array) -> set[tuple[int, int]]:
     found = set()
     for a, x_size in enumerate(view.x_shape):
         for b, y_size in enumerate(view.y_shape):
-            if x_size == y_size and x_size > 1 and not np.any(live & (view.rows[b][:, None] != view.columns[a][None, :])):
+            if (
+                x_size == y_size
+                and x_size > 1
+                and not np.any(live & (view.rows[b][:, None] != view.columns[a][None, :]))
+            ):
                 found.add((a, b))
     return found
 
@@ -29,12 +33,16 @@ def axes(view: View) -> Iterator[Guess]:
     x, y = view.pair.input, view.pair.output
     if lost and won:
         (a, b), (c, d) = min(lost), min(won)
-        seen = f"{y} depends on {x} by equal indices of axis {b} and axis {a}, but analytic by those of axis {d} and axis {c}"
+        seen = f"axis {b} of {y} goes with axis {a} of {x} index by index, but in analytic axis {d} with axis {c}"
         yield Guess(0.83, "wrong-axis", seen)
     elif lost:
         identical = len(view.analytic) > 1 and np.ptp(view.analytic, axis=0).max() <= 1e-6 * view.scale
         seen = f"analytic couples different indices along axis {', '.join(str(a) for a, _ in sorted(lost))} of {x}"
-        more = ": every output element has the same gradient, as though the upstream gradient were summed" if identical else ""
+        more = (
+            ": every output element has the same gradient, as though the upstream gradient were summed"
+            if identical
+            else ""
+        )
         score = 0.93 if identical else 0.83
         yield Guess(score, "reduced-too-much", f"{seen}, which the function does not{more}")
     elif won and not (view.in_analytic & ~view.in_numeric & ~view.diagonal).any():
@@ -46,7 +54,9 @@ def axes(view: View) -> Iterator[Guess]:
             seen = "backward passes the upstream gradient on as it is"
             yield Guess(0.76, "missing-factor", f"{seen}: the local derivative is missing")
         elif only_diagonal and _low_rank(view):
-            yield Guess(0.84, "statistic-as-constant", f"{seen}: what is computed from all of them is treated as a constant")
+            yield Guess(
+                0.84, "statistic-as-constant", f"{seen}: what is computed from all of them is treated as a constant"
+            )
         else:
             yield Guess(0.75, "missing-term", f"{seen}: the paths through the other elements are missing")
 
@@ -100,7 +110,9 @@ def partial_sum(view: View) -> Iterator[Guess]:
                 along = np.tensordot(analytic[live], u / (np.linalg.norm(u) or 1.0), ([axis + 1], [0]))
                 if np.allclose(np.linalg.norm(along, axis=-1), a[:, 0], rtol=1e-5, atol=0) and other.shape[:-1]:
                     index = ", ".join(map(str, place))
-                    yield Guess(0.91, "overwritten-not-accumulated", f"{seen}: only the share of {label}[{index}] is there")
+                    yield Guess(
+                        0.91, "overwritten-not-accumulated", f"{seen}: only the share of {label}[{index}] is there"
+                    )
                     return
     if np.all(np.linalg.matrix_rank(numeric[live], rtol=1e-5) > 1):
         yield Guess(0.84, "overwritten-not-accumulated", f"{seen}: = for +=")

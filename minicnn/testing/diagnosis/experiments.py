@@ -53,7 +53,13 @@ def options(view: View) -> Iterator[Guess]:
 
 def _cause_of_option(value: Any, other: Any) -> str:
     if isinstance(value, float):
-        return "epsilon-mismatch" if abs(value) < 0.1 and not other else "constant-factor" if other == 1.0 else "option-ignored"
+        return (
+            "epsilon-mismatch"
+            if abs(value) < 0.1 and not other
+            else "constant-factor"
+            if other == 1.0
+            else "option-ignored"
+        )
     near = isinstance(value, int) and not isinstance(value, bool) and abs(other - value) == 1 and other not in {0, 1}
     return "off-by-one-shift" if near else "option-ignored"
 
@@ -90,7 +96,13 @@ def _alternatives(value: Any) -> list[Any]:
     if isinstance(value, float):
         return [v for v in dict.fromkeys((0.0, 1.0, -value, 1 - value, 1 / value if value else 0.0)) if v != value]
     if isinstance(value, tuple) and value and all(isinstance(v, int) for v in value):
-        several = ((1,) * len(value), (0,) * len(value), value[::-1], tuple(v - 1 for v in value), tuple(v + 1 for v in value))
+        several = (
+            (1,) * len(value),
+            (0,) * len(value),
+            value[::-1],
+            tuple(v - 1 for v in value),
+            tuple(v + 1 for v in value),
+        )
         return [v for v in dict.fromkeys(several) if v != value]
     return []
 
@@ -108,10 +120,13 @@ def operands(view: View) -> Iterator[Guess]:
                 continue  # saved-value-confused
             if view.explained_at(("for", label, source), {label: np.array(values)}):
                 without = view.along((0, label), {label: np.zeros_like(array)})
-                if source == x_name and not view.elementwise_shapes and without is not None and np.any(
-                    np.abs(without) > 1e-6 * view.scale
+                if (
+                    source == x_name
+                    and not view.elementwise_shapes
+                    and without is not None
+                    and np.any(np.abs(without) > 1e-6 * view.scale)
                 ):
-                    seen = f"analytic is the true derivative for {label} = {x_name}, where what depends on their difference is zero"
+                    seen = f"analytic is the true derivative for {label} = {x_name}, where their difference is zero"
                     yield Guess(0.96, "missing-term", f"{seen}: the term of {label} is missing")
                     return
                 seen = f"analytic is the true derivative for {label} := {source}: the wrong array is used"
@@ -121,13 +136,17 @@ def operands(view: View) -> Iterator[Guess]:
         if other.size == np.size(view.x) and view.complete:
             by_other = view.numeric_by(label)
             if by_other is not None and view.explains(by_other):
-                seen = f"analytic is the true derivative by {label}: the gradients of {x_name} and {label} are exchanged"
+                seen = (
+                    f"analytic is the true derivative by {label}: the gradients of {x_name} and {label} are exchanged"
+                )
                 yield Guess(0.97, "swapped-gradients", seen)
                 return
     for label, other in view.others.items():
         for words, values, cause in (
-            ("-", -other, "sign-flipped"), ("1/", 1 / other if np.all(other != 0) else None, "wrong-power"),
-            ("square of ", other**2, "wrong-power"), ("root of ", np.sqrt(np.abs(other)), "wrong-power"),
+            ("-", -other, "sign-flipped"),
+            ("1/", 1 / other if np.all(other != 0) else None, "wrong-power"),
+            ("square of ", other**2, "wrong-power"),
+            ("root of ", np.sqrt(np.abs(other)), "wrong-power"),
         ):
             if values is not None and view.explained_at((words, label), {label: np.asarray(values)}):
                 yield Guess(0.96, cause, f"analytic is the true derivative for the {words}{label} in place of {label}")
@@ -143,13 +162,18 @@ def neutral(view: View) -> Iterator[Guess]:
             return
         if view.explained_at((0, label), {label: np.zeros_like(other)}):
             seen = f"analytic is the true derivative for {label} = 0: backward forgets {label}"
-            none, twice = view.along((0, label), {label: np.zeros_like(other)}), view.along((2, label), {label: 2 * other})
+            none, twice = (
+                view.along((0, label), {label: np.zeros_like(other)}),
+                view.along((2, label), {label: 2 * other}),
+            )
             once = view.along("here", {})
             if none is not None and twice is not None and once is not None:
                 term = np.allclose(twice - none, 2 * (once - none), rtol=1e-4, atol=1e-5 * view.scale)
                 yield Guess(0.965, "missing-term" if term else "input-ignored", seen)
             return
-        yield from _parts(view, (0, label), {label: np.zeros_like(other)}, f"{label} brings", f"does not depend on {label}")
+        yield from _parts(
+            view, (0, label), {label: np.zeros_like(other)}, f"{label} brings", f"does not depend on {label}"
+        )
     x = np.zeros(view.x_shape)
     what = f"depends on {view.pair.input}", f"is linear in {view.pair.input}"
     yield from _parts(view, "x=0", {view.pair.input: x}, *what)

@@ -15,8 +15,12 @@ _MOST = 220  # functions that are combined
 
 
 def term(view: View) -> Iterator[Guess]:
-    """numeric - analytic, or analytic itself, is a product of up to three elementary functions."""
-    if view.elementwise_shapes and (view.in_numeric & ~view.diagonal).any() and not (view.in_analytic & ~view.diagonal).any():
+    """What is missing, or all that is there, is a product of up to three elementary functions."""
+    if (
+        view.elementwise_shapes
+        and (view.in_numeric & ~view.diagonal).any()
+        and not (view.in_analytic & ~view.diagonal).any()
+    ):
         return
     found = expression(view, view.numeric - view.analytic)
     if found:
@@ -54,8 +58,8 @@ def lines(view: View) -> Iterator[Guess]:
         mean = np.expand_dims(logs.sum(axis) / np.maximum(count, 1), axis)
         sign = np.sign(np.where(live, view.analytic * view.numeric, 1.0).min())
         if view.explains(np.where(live, sign * np.exp(mean) * view.numeric, 0.0)):
-            seen = f"analytic / numeric is one number for each element of {label} (from {number(float(np.exp(mean.min())))} "
-            seen += f"to {number(float(np.exp(mean.max())))})"
+            low, high = number(float(np.exp(mean.min()))), number(float(np.exp(mean.max())))
+            seen = f"analytic / numeric is one number for each element of {label} (from {low} to {high})"
             yield Guess(0.86, "missing-factor", f"{seen}: an elementwise factor is missing or too much")
             return
 
@@ -75,9 +79,9 @@ def expression(view: View, target: Array) -> str:
     b = np.stack([(log - log[0])[sample[1:]] for log in logs])
     size = np.abs(b).max(1)
     ids = np.flatnonzero(size > 1e-6)
-    one = [(i,) for i in ids if np.max(np.abs(b[i] - t)) < 1e-4]
+    one: list[tuple[int, ...]] = [(int(i),) for i in ids if np.max(np.abs(b[i] - t)) < 1e-4]
     pairs = np.argwhere(np.max(np.abs(b[ids][:, None] + b[ids][None] - t), -1) < 1e-4)
-    two = [(int(ids[i]), int(ids[k])) for i, k in pairs if i <= k]
+    two: list[tuple[int, ...]] = [(int(ids[i]), int(ids[k])) for i, k in pairs if i <= k]
     three: list[tuple[int, ...]] = []
     few = ids[:44]
     if not one and not two:

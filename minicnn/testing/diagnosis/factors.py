@@ -30,20 +30,43 @@ def functions(name: str, u: Array, options: dict[str, float]) -> Iterator[tuple[
     with np.errstate(all="ignore"):
         s, t = 1 / (1 + np.exp(-u)), np.tanh(u)
         table = [
-            ("{}", u), ("{}²", u * u), ("(1 - {})", 1 - u), ("(1 + {})", 1 + u), ("(1 - {}²)", 1 - u * u),
-            ("{}(1 - {})", u * (1 - u)), ("(1 + {}²)", 1 + u * u), ("√{}", np.sqrt(np.abs(u))), ("exp({})", np.exp(u)),
-            ("exp(-{})", np.exp(-u)), ("σ({})", s), ("σ(-{})", 1 - s), ("σ({})(1 - σ({}))", s * (1 - s)),
-            ("tanh({})", t), ("(1 - tanh²({}))", 1 - t * t), ("cos({})", np.cos(u)), ("sin({})", np.sin(u)),
-            ("log({})", np.log(np.abs(u))), ("{}³", u**3), ("(1 + |{}|)", 1 + np.abs(u)),
-            ("exp(-{}²)", np.exp(-u * u)), ("exp(-{}²/2)", np.exp(-u * u / 2)), ("√(1 - {}²)", np.sqrt(1 - u * u)),
-            ("√(1 + {}²)", np.sqrt(1 + u * u)), ("cosh({})", np.cosh(u)),
+            ("{}", u),
+            ("{}²", u * u),
+            ("(1 - {})", 1 - u),
+            ("(1 + {})", 1 + u),
+            ("(1 - {}²)", 1 - u * u),
+            ("{}(1 - {})", u * (1 - u)),
+            ("(1 + {}²)", 1 + u * u),
+            ("√{}", np.sqrt(np.abs(u))),
+            ("exp({})", np.exp(u)),
+            ("exp(-{})", np.exp(-u)),
+            ("σ({})", s),
+            ("σ(-{})", 1 - s),
+            ("σ({})(1 - σ({}))", s * (1 - s)),
+            ("tanh({})", t),
+            ("(1 - tanh²({}))", 1 - t * t),
+            ("cos({})", np.cos(u)),
+            ("sin({})", np.sin(u)),
+            ("log({})", np.log(np.abs(u))),
+            ("{}³", u**3),
+            ("(1 + |{}|)", 1 + np.abs(u)),
+            ("exp(-{}²)", np.exp(-u * u)),
+            ("exp(-{}²/2)", np.exp(-u * u / 2)),
+            ("√(1 - {}²)", np.sqrt(1 - u * u)),
+            ("√(1 + {}²)", np.sqrt(1 + u * u)),
+            ("cosh({})", np.cosh(u)),
         ]
         for option, v in options.items():
             table += [
-                (f"({{}} + {option})", u + v), (f"({{}} - {option})", u - v), (f"({option} - {{}})", v - u),
-                (f"exp({option} {{}})", np.exp(v * u)), (f"σ({option} {{}})", 1 / (1 + np.exp(-v * u))),
-                (f"|{{}}|^{option}", np.abs(u) ** v), (f"|{{}}|^({option} - 1)", np.abs(u) ** (v - 1)),
-                (f"√({{}} + {option})", np.sqrt(np.abs(u + v))), (f"√({{}}² + {option})", np.sqrt(np.abs(u * u + v))),
+                (f"({{}} + {option})", u + v),
+                (f"({{}} - {option})", u - v),
+                (f"({option} - {{}})", v - u),
+                (f"exp({option} {{}})", np.exp(v * u)),
+                (f"σ({option} {{}})", 1 / (1 + np.exp(-v * u))),
+                (f"|{{}}|^{option}", np.abs(u) ** v),
+                (f"|{{}}|^({option} - 1)", np.abs(u) ** (v - 1)),
+                (f"√({{}} + {option})", np.sqrt(np.abs(u + v))),
+                (f"√({{}}² + {option})", np.sqrt(np.abs(u * u + v))),
             ]
     for pattern, values in table:
         yield pattern.replace("{}", name), values
@@ -161,9 +184,7 @@ def _areas(view: View) -> Iterator[tuple[Array, float, str]]:
         yield wrong, 0.88 if place else 0.82, place or "at the wrong entries"
 
 
-def _by_factor(
-    view: View, where: Array, words: str, values: Array, power: int
-) -> tuple[str, float, int, Array] | None:
+def _by_factor(view: View, where: Array, words: str, values: Array, power: int) -> tuple[str, float, int, Array] | None:
     """The sign or ½, 2 with analytic = c × valuesᵖ × numeric; one entry first, for speed."""
     with np.errstate(all="ignore"):
         candidate = values.astype(np.float64) ** power * view.numeric

@@ -8,9 +8,15 @@ from minicnn.core.types import Shape
 from minicnn.testing.evidence import Diagnosis
 
 _KINDS = {
-    "dtype": "wrong-dtype", "count": "gradient-count", "integer gradient": "gradient-of-integer",
-    "not finite": "non-finite-gradient", "input modified": "input-modified", "cotangent modified": "upstream-modified",
-    "nondeterministic": "nondeterministic", "accumulates": "stale-buffer", "layout": "layout-dependent",
+    "dtype": "wrong-dtype",
+    "count": "gradient-count",
+    "integer gradient": "gradient-of-integer",
+    "not finite": "non-finite-gradient",
+    "input modified": "input-modified",
+    "cotangent modified": "upstream-modified",
+    "nondeterministic": "nondeterministic",
+    "accumulates": "stale-buffer",
+    "layout": "layout-dependent",
 }
 
 
@@ -58,7 +64,10 @@ def from_finding(finding: _Finding, expected: Shape | None = None, got: Shape | 
 def _shape(expected: Shape, got: Shape) -> tuple[str, str]:
     seen = f"the gradient's shape is {got}, the input's {expected}"
     if _broadcasts(expected, got) and len(got) >= len(expected) and _size(got) > _size(expected):
-        return "broadcast-not-summed", f"{seen}: the input was broadcast, and its gradient is not summed over those axes"
+        return (
+            "broadcast-not-summed",
+            f"{seen}: the input was broadcast, and its gradient is not summed over those axes",
+        )
     if sorted(expected) == sorted(got) and len(expected) > 1:
         return "transposed-gradient", f"{seen}: the axes are exchanged"
     if _size(expected) == _size(got):

@@ -22,4 +22,8 @@ def constant_in_backward(view: View) -> Iterator[Guess]:
         worst = float(np.max(np.abs(view.analytic - view.numeric), initial=0.0, where=view.usable))
         seen = f"differs by up to {number(worst)} ({np.count_nonzero(view.wrong)} of {view.wrong.size} entries)"
     why = "something that depends on the inputs is treated as a constant by backward"
-    yield Guess(0.96, "constant-in-backward", f"order {view.order - 1} is right, but the derivative of order {view.order} {seen}: {why}")
+    yield Guess(
+        0.96,
+        "constant-in-backward",
+        f"order {view.order - 1} is right, but the derivative of order {view.order} {seen}: {why}",
+    )

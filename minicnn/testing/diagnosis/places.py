@@ -50,8 +50,11 @@ def _flat(array: Array, index: Array) -> Array:
 
 def _tests(values: Array) -> list[tuple[Array, str]]:
     return [
-        (values < 0, "is negative"), (values > 0, "is positive"), (values == 0, "is zero"),
-        (np.abs(values) > 1, "is beyond ±1"), (np.abs(values) < 1, "is within ±1"),
+        (values < 0, "is negative"),
+        (values > 0, "is positive"),
+        (values == 0, "is zero"),
+        (np.abs(values) > 1, "is beyond ±1"),
+        (np.abs(values) < 1, "is within ±1"),
     ]
 
 

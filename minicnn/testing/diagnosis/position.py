@@ -31,7 +31,9 @@ def permuted(view: View) -> Iterator[Guess]:
             moved_axes = aligned(view, view.in_numeric) != aligned(view, view.in_analytic)
             if same and moved_axes and (reduces if kind == "x" else expands):
                 what = "spread over" if kind == "x" else "summed over"
-                yield Guess(0.95, "wrong-axis", f"analytic is right with {words} of {label} exchanged: {what} the wrong axis")
+                yield Guess(
+                    0.95, "wrong-axis", f"analytic is right with {words} of {label} exchanged: {what} the wrong axis"
+                )
             elif same and kind == "x":
                 yield Guess(0.94, "transposed-gradient", f"analytic is numeric with {words} of {label} exchanged")
             elif same:
@@ -74,14 +76,19 @@ def ranks(view: View) -> Iterator[Guess]:
     rank = np.argsort(np.argsort(np.asarray(view.x, np.float64).reshape(-1)))
     steps = rank[np.abs(view.analytic[rows]).argmax(1)] - rank[np.abs(view.numeric[rows]).argmax(1)]
     if np.all(steps == steps[0]) and abs(int(steps[0])) == 1:
-        seen = f"the gradient goes to the element that is next {'larger' if steps[0] > 0 else 'smaller'} than the right one"
+        side = "above" if steps[0] > 0 else "below"
+        seen = f"the gradient goes to the element that is next {side} the right one in size"
         yield Guess(0.945, "off-by-one-shift", f"{seen}: an index into the sorted order is one off")
 
 
 def permutation(view: View) -> Iterator[Guess]:
     """A permutation of elements that backward applies again instead of undoing it."""
     square = view.complete and view.numeric.shape[0] == view.numeric.shape[1]
-    if square and all(np.all(np.count_nonzero(view.in_numeric, k) == 1) for k in (0, 1)) and view.explains(view.numeric.T):
+    if (
+        square
+        and all(np.all(np.count_nonzero(view.in_numeric, k) == 1) for k in (0, 1))
+        and view.explains(view.numeric.T)
+    ):
         seen = "analytic is the transpose of numeric: the elements are permuted again instead of being put back"
         yield Guess(0.96, "forward-not-adjoint", seen)
 
@@ -91,11 +98,17 @@ def adjoint(view: View) -> Iterator[Guess]:
     if not view.complete or view.numeric.shape[0] != view.numeric.shape[1] or not view.explains(view.numeric.T):
         return
     if view.others and len(view.x_shape) > 1:
-        seen = "analytic is the transpose of numeric: the matrix that multiplies the input is not transposed in backward"
+        seen = (
+            "analytic is the transpose of numeric: the matrix that multiplies the input is not transposed in backward"
+        )
         yield Guess(0.94, "transposed-weight", seen)
     else:
         seen = "analytic is the transpose of numeric: backward applies the function's own map, not its transpose"
-        yield Guess(0.94, "forward-not-adjoint", f"{seen} (a cumulative sum that does not run backwards, a gather for a scatter)")
+        yield Guess(
+            0.94,
+            "forward-not-adjoint",
+            f"{seen} (a cumulative sum that does not run backwards, a gather for a scatter)",
+        )
 
 
 def shifted(view: View) -> Iterator[Guess]:
@@ -144,7 +157,8 @@ def _shift_fits(view: View, moved: Array, inner: Array) -> bool:
         return False
     live = inner & (np.abs(moved) > view.small)
     changed = inner & (np.abs(moved - view.numeric) > 1e-3 * view.scale)
-    return np.count_nonzero(live) > 1 and changed.any() and np.count_nonzero(live) * 3 >= np.count_nonzero(view.in_numeric)
+    count = np.count_nonzero(live)
+    return bool(count > 1 and changed.any() and count * 3 >= np.count_nonzero(view.in_numeric))
 
 
 def flipped(view: View) -> Iterator[Guess]:
@@ -161,7 +175,9 @@ def flipped(view: View) -> Iterator[Guess]:
                 turned = np.flip(numeric, tuple(first + a for a in axes)).reshape(view.numeric.shape)
                 if view.explains(turned):
                     seen = f"analytic is numeric with {axes_text(axes)} of {label} reversed"
-                    kernel = (len(shape) >= 3 and max(axes) >= len(shape) - 2) or (len(shape) == 1 and len(view.y_shape) == 1)
+                    kernel = (len(shape) >= 3 and max(axes) >= len(shape) - 2) or (
+                        len(shape) == 1 and len(view.y_shape) == 1
+                    )
                     yield Guess(0.94, "kernel-not-flipped" if kernel else "misplaced", seen)
                     return
     turned = _flip_windows(view) if _one_kernel(view) else None
@@ -189,7 +205,7 @@ def _flip_windows(view: View) -> Array | None:
         if not len(live):
             continue
         box = tuple(slice(lo, hi + 1) for lo, hi in zip(live.min(0), live.max(0), strict=True))
-        out[box] = np.flip(row[box], axes)
+        out[box] = np.flip(row[box], tuple(axes))
     return result.reshape(view.numeric.shape)
 
 
@@ -199,19 +215,22 @@ def misplaced(view: View) -> Iterator[Guess]:
         return
     for axis, label, what in ((1, view.pair.output, "input"), (0, view.pair.input, "output")):
         a, n = np.sort(view.analytic, axis), np.sort(view.numeric, axis)
-        close = np.abs(a - n) <= np.minimum(1e-5 * np.maximum(np.abs(a), np.abs(n)) + 1e-7 * view.scale, 0.02 * view.gap)
-        lines = (view.wrong).any(axis)
-        same = close.all(axis)
-        if lines.any() and np.all(same[lines]) and _informative(view, axis, lines):
+        close = np.abs(a - n) <= np.minimum(
+            1e-5 * np.maximum(np.abs(a), np.abs(n)) + 1e-7 * view.scale, 0.02 * view.gap
+        )
+        lines = view.wrong.any(axis)
+        same: Array = np.all(close, axis=axis)
+        if not lines.any() or not _informative(view, axis, lines):
+            continue
+        if np.all(same[lines]):
             seen = f"each element of {label} has the right derivatives, but at the wrong {what} elements"
             yield Guess(0.88, "misplaced", f"{seen} ({np.count_nonzero(lines)} of {len(lines)})")
             return
-        if lines.any() and np.count_nonzero(same & lines) * 2 > np.count_nonzero(lines) and _informative(view, axis, lines):
-            rest = np.flatnonzero(lines & ~same)
-            if all(_subset(view, axis, int(k)) for k in rest):
-                seen = f"the elements of {label} have the right derivatives at wrong {what} elements, some beyond the edge"
-                yield Guess(0.85, "misplaced", seen)
-                return
+        rest = np.flatnonzero(lines & ~same)
+        if len(rest) * 2 < np.count_nonzero(lines) and all(_subset(view, axis, int(k)) for k in rest):
+            seen = f"the elements of {label} have the right derivatives at wrong {what} elements, some beyond the edge"
+            yield Guess(0.85, "misplaced", seen)
+            return
 
 
 def _informative(view: View, axis: int, lines: Array) -> bool:

@@ -37,5 +37,9 @@ def deviation(view: View) -> Iterator[Guess]:
     if wild and (largest < 1e-5 or 2e-5 < largest < 2e-2):
         yield Guess(0.945, "reduced-precision", f"{seen}, up and down without a pattern: fewer digits inside")
     elif largest < 0.02:
-        yield Guess(0.945, "epsilon-mismatch", f"{seen}, {'upwards' if shares[0] > 0.5 else 'downwards'} mostly: "
-                    "a small constant is left out or stands in another place")
+        yield Guess(
+            0.945,
+            "epsilon-mismatch",
+            f"{seen}, {'upwards' if shares[0] > 0.5 else 'downwards'} mostly: "
+            "a small constant is left out or stands in another place",
+        )

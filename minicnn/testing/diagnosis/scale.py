@@ -13,8 +13,13 @@ from minicnn.testing.diagnosis.places import describe
 from minicnn.testing.diagnosis.view import Guess, View, axes_text, number
 
 _CONSTANTS = {
-    "π": math.pi, "ln 2": math.log(2), "ln 10": math.log(10), "√2": math.sqrt(2), "√(2π)": math.sqrt(2 * math.pi),
-    "√(2/π)": math.sqrt(2 / math.pi), "e": math.e,
+    "π": math.pi,
+    "ln 2": math.log(2),
+    "ln 10": math.log(10),
+    "√2": math.sqrt(2),
+    "√(2π)": math.sqrt(2 * math.pi),
+    "√(2/π)": math.sqrt(2 / math.pi),
+    "e": math.e,
 }
 
 
@@ -65,7 +70,9 @@ def in_part(view: View) -> Iterator[Guess]:
         score -= 0.2
     seen = f"analytic is {number(c)} times numeric {place or f'at {np.count_nonzero(wrong)} of {wrong.size} entries'}"
     if abs(c + 1) < 1e-5:
-        yield Guess(score + 0.02, "sign-flipped", f"{seen} and right elsewhere: the sign is wrong in one branch or term")
+        yield Guess(
+            score + 0.02, "sign-flipped", f"{seen} and right elsewhere: the sign is wrong in one branch or term"
+        )
     elif abs(c - 2) < 1e-5:
         yield Guess(score, "counted-twice", f"{seen} and right elsewhere: a contribution is added twice")
     else:
@@ -89,11 +96,34 @@ def by_count(view: View) -> Iterator[Guess]:
         if all(f is not None for f in fractions):
             shown = ", ".join(sorted({f"{p}/{q}" if q > 1 else str(p) for p, q in filter(None, fractions)})[:5])
             seen = f"analytic / numeric is a ratio of small whole numbers for each {what} element ({shown})"
-            yield Guess(0.945, "wrong-count", f"{seen}: a sum is divided by another number of elements than the function's")
+            yield Guess(
+                0.945, "wrong-count", f"{seen}: a sum is divided by another number of elements than the function's"
+            )
 
 
 def name(c: float, view: View) -> Iterator[tuple[float, str, str]]:
     """What a factor c > 0 can be: plausibility, cause, words."""
+    yield from _of_sizes(c, view)
+    for option, v in view.numbers.items():
+        words = next((words for words, value in _forms(option, v) if _close(c, value)), "")
+        if words:
+            yield 0.95, "constant-factor", f"that is {words} with {option} = {number(v)}"
+    for label, other in view.others.items():
+        if other.size == 1:
+            v = abs(float(other.reshape(())))
+            for words, value in ((label, v), (f"1/{label}", 1 / v if v else 0.0), (f"{label}²", v * v)):
+                if _close(c, value):
+                    yield 0.96, "missing-factor", f"{words} is that number: backward leaves {label} out"
+    if _close(c, 2):
+        yield 0.93, "constant-factor", "a factor 2 too much: counted twice, or a ½ of the function lost"
+    elif _close(c, 0.5):
+        yield 0.93, "constant-factor", "a factor 2 is missing: d(x²) = 2x, or the second use of a variable"
+    for words, value in _CONSTANTS.items():
+        if _close(c, value) or _close(c, 1 / value):
+            yield 0.93, "constant-factor", f"that is {words if _close(c, value) else '1/' + words}"
+
+
+def _of_sizes(c: float, view: View) -> Iterator[tuple[float, str, str]]:
     reduced = math.prod(view.y_shape) < math.prod(view.x_shape)
     for size, what in sizes(view).items():
         if size < 2:
@@ -107,31 +137,17 @@ def name(c: float, view: View) -> Iterator[tuple[float, str, str]]:
             yield 0.93, "wrong-count", f"that is {size} against {size - 1}, and {size} is {what}: n for n - 1"
         elif size > 2 and (_close(c, math.sqrt(size)) or _close(c, 1 / math.sqrt(size))):
             yield 0.9, "constant-factor", f"that is {'' if c > 1 else '1/'}√{size}, and {size} is {what}"
-    for option, v in view.numbers.items():
-        for words, value in _forms(option, v):
-            if _close(c, value):
-                yield 0.95, "constant-factor", f"that is {words} with {option} = {number(v)}"
-                break
-    for label, other in view.others.items():
-        if other.size == 1:
-            v = abs(float(other.reshape(())))
-            for words, value in ((label, v), (f"1/{label}", 1 / v if v else 0.0), (f"{label}²", v * v)):
-                if _close(c, value):
-                    yield 0.96, "missing-factor", f"{words} is that number: backward leaves {label} out"
-    if _close(c, 2):
-        yield 0.93, "constant-factor", "a factor 2 too much: counted twice, or a ½ of the function lost"
-    elif _close(c, 0.5):
-        yield 0.93, "constant-factor", "a factor 2 is missing: d(x²) = 2x, or the second use of a variable"
-    for words, value in _CONSTANTS.items():
-        if _close(c, value) or _close(c, 1 / value):
-            yield 0.93, "constant-factor", f"that is {words if c > 1 else '1/' + words if value > 1 else words}"
 
 
 def sizes(view: View) -> dict[int, str]:
     """Sizes that a mean can run over, with their names: products of axes, windows."""
     found: dict[int, str] = {}
     for option, v in view.numbers.items():
-        if v == int(v) and 1 < v < 1000 and any(part in option.lower() for part in ("kernel", "window", "size", "pool")):
+        if (
+            v == int(v)
+            and 1 < v < 1000
+            and any(part in option.lower() for part in ("kernel", "window", "size", "pool"))
+        ):
             found[int(v) ** 2] = f"{option}²"
     shapes = {view.pair.input: view.x_shape, view.pair.output: view.y_shape}
     shapes.update({label: array.shape for label, array in view.evidence.inputs.items() if label != view.pair.input})
@@ -142,7 +158,9 @@ def sizes(view: View) -> dict[int, str]:
                 found.setdefault(math.prod(shape[a] for a in axes), f"{what} {axes_text(axes)} of {label}")
     here, there = math.prod(view.x_shape), math.prod(view.y_shape)
     if there and here % there == 0:
-        found.setdefault(here // there, f"the number of elements of {view.pair.input} per element of {view.pair.output}")
+        found.setdefault(
+            here // there, f"the number of elements of {view.pair.input} per element of {view.pair.output}"
+        )
     for option, v in view.numbers.items():
         if v == int(v) and 1 < v < 1000:
             found.setdefault(int(v), option)

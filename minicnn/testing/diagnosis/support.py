@@ -26,7 +26,9 @@ def nothing(view: View) -> Iterator[Guess]:
         probe = view.gradient(np.ones(view.y_shape))
         what = "None" if probe is None else "zeros"
         if probe is not None and not probe.any() and len(view.evidence.outputs) > 1:
-            seen = f"the upstream gradient of {view.pair.output} is not used for {view.pair.input}: its share is missing"
+            seen = (
+                f"the upstream gradient of {view.pair.output} is not used for {view.pair.input}: its share is missing"
+            )
             yield Guess(1.0, "missing-term", seen)
         elif probe is None or not probe.any():
             seen = f"backward returns {what}; the derivative reaches {number(float(np.max(np.abs(view.numeric))))}"
@@ -39,14 +41,17 @@ def lost(view: View) -> Iterator[Guess]:
     if not gone.any() or not view.in_analytic.any() or not view.explains(np.where(gone, 0.0, view.numeric)):
         return
     kept = view.in_numeric & ~gone
-    share = f"{np.count_nonzero(gone)} of {np.count_nonzero(view.in_numeric)} entries are zero in analytic, the rest is right"
+    counts = np.count_nonzero(gone), np.count_nonzero(view.in_numeric)
+    share = f"{counts[0]} of {counts[1]} entries are zero in analytic, the rest is right"
     carried = _carry(view, gone, kept) if view.complete else ""
     if carried:
         yield Guess(0.95, "carry-dropped", carried)
         return
     if view.elementwise_shapes and view.complete and np.array_equal(gone, view.in_numeric & ~view.diagonal):
         seen = f"only the diagonal is right, the other {np.count_nonzero(gone)} entries are zero"
-        yield Guess(0.95, "coupling-dropped", f"{seen}: backward treats a function that couples its elements as elementwise")
+        yield Guess(
+            0.95, "coupling-dropped", f"{seen}: backward treats a function that couples its elements as elementwise"
+        )
         return
     yield from _padded_maximum(view, gone, kept, axis=1)
     if not view.complete:
@@ -69,7 +74,9 @@ def lost(view: View) -> Iterator[Guess]:
         tail = np.flatnonzero(some)
         indices = _indices(view, some, kept.any(axis), cause)
         if len(tail) * 2 < len(some) and np.array_equal(tail, np.arange(len(some) - len(tail), len(some))):
-            yield Guess(0.93, "border-dropped", f"the last {len(tail)} elements of {label} have no gradient: a loop stops early")
+            yield Guess(
+                0.93, "border-dropped", f"the last {len(tail)} elements of {label} have no gradient: a loop stops early"
+            )
         elif indices:
             yield Guess(0.9, "missing-term", f"{share}; lost are {indices} of {label}: their path is missing")
         elif "border" in place or "index" in place:
@@ -82,7 +89,9 @@ def lost(view: View) -> Iterator[Guess]:
     if edge:
         yield Guess(0.9, "border-dropped", f"{share}; {edge}")
     else:
-        yield Guess(0.84, "missing-term", f"{share}{'; lost ' + place if place else ''}: one of several paths is missing")
+        yield Guess(
+            0.84, "missing-term", f"{share}{'; lost ' + place if place else ''}: one of several paths is missing"
+        )
 
 
 def added(view: View) -> Iterator[Guess]:
@@ -104,25 +113,18 @@ def added(view: View) -> Iterator[Guess]:
 def exchanged(view: View) -> Iterator[Guess]:
     """Each is zero where the other is not."""
     a, n = view.in_analytic & view.usable, view.in_numeric & view.usable
-    for name, array in view.discrete.items():
-        if set(np.unique(array)) <= {0, 1}:
-            flipped = (1 - array.astype(np.int64)).astype(array.dtype)
-            if view.explained_at(("not", name), {name: flipped}):
-                yield Guess(0.99, "mask-inverted", f"analytic is the true derivative for the opposite {name}")
-                return
-    for name, array in view.others.items():
-        on = float(np.max(array, initial=0.0))
-        if array.size > 1 and on > 0 and np.all((array == 0) | (array == on)):
-            if view.explained_at(("not", name), {name: on - array}):
-                yield Guess(0.99, "mask-inverted", f"analytic is the true derivative for the opposite {name}")
-                return
+    for name, opposite in _opposites(view):
+        if view.explained_at(("not", name), {name: opposite}):
+            yield Guess(0.99, "mask-inverted", f"analytic is the true derivative for the opposite {name}")
+            return
     if a.any() and n.any() and not (a & n).any():
         diagonal = view.elementwise_shapes and not ((a | n) & ~view.diagonal).any()
         moved = np.allclose(np.sort(view.analytic, 1), np.sort(view.numeric, 1), rtol=1e-5, atol=view.small)
         lines = any(not (a.any(k) & n.any(k)).any() for k in (0, 1)) and not moved
         if diagonal or lines:
             place = describe(view, a)
-            seen = f"analytic is zero where numeric is not, and the other way round{'; analytic is not zero ' + place if place else ''}"
+            where = f"; analytic is not zero {place}" if place else ""
+            seen = f"analytic is zero where numeric is not, and the other way round{where}"
             yield Guess(0.95, "mask-inverted", seen)
             return
     if view.elementwise_shapes and (view.in_numeric | view.in_analytic)[view.diagonal].any():
@@ -130,6 +132,17 @@ def exchanged(view: View) -> Iterator[Guess]:
         if few and view.explained_at("x=-x", {view.pair.input: -np.asarray(view.x)}):
             seen = "analytic is the true derivative at the negated input: the branches are exchanged"
             yield Guess(0.96, "mask-inverted", seen)
+
+
+def _opposites(view: View) -> Iterator[tuple[str, Array]]:
+    """Inputs that are masks, negated."""
+    for name, array in view.discrete.items():
+        if set(np.unique(array)) <= {0, 1}:
+            yield name, (1 - array.astype(np.int64)).astype(array.dtype)
+    for name, array in view.others.items():
+        on = float(np.max(array, initial=0.0))
+        if array.size > 1 and on > 0 and np.all((array == 0) | (array == on)):
+            yield name, on - array
 
 
 def _depends_on_values(view: View) -> bool:
@@ -153,7 +166,11 @@ def _padded_maximum(view: View, where: Array, right: Array, *, axis: int, forwar
     border = np.zeros(len(y), bool)
     for index, size in list(zip(view.rows, view.y_shape, strict=True))[-2:]:
         border |= (index == 0) | (index == size - 1)
-    if not rows.any() or not np.all(border[rows]) or (view.elementwise_shapes and not (view.in_numeric & ~view.diagonal).any()):
+    if (
+        not rows.any()
+        or not np.all(border[rows])
+        or (view.elementwise_shapes and not (view.in_numeric & ~view.diagonal).any())
+    ):
         return
     if np.any(y[rows] > 0) or not (forward or _edges_hold(view, rows, y < 0)):
         return
@@ -227,7 +244,8 @@ def _carry(view: View, gone: Array, kept: Array) -> str:
     for a, size in enumerate(view.x_shape):
         last = np.broadcast_to(view.columns[a] == size - 1, kept.shape)
         if size > 2 and np.array_equal(kept, view.in_numeric & last) and view.in_numeric.any(0).all():
-            return f"only the last index along axis {a} of {view.pair.input} has a gradient: it is not carried to earlier steps"
+            seen = f"only the last index along axis {a} of {view.pair.input} has a gradient"
+            return f"{seen}: it is not carried to earlier steps"
     return ""
 
 
@@ -265,7 +283,8 @@ def _slab(view: View, some: Array, kept: Array, kind: str) -> str:
 def _edge_windows(view: View, gone: Array) -> str:
     """Every lost entry belongs to an output (or input) element at a border."""
     for label, index, shape, axis in (
-        (view.pair.output, view.rows, view.y_shape, 1), (view.pair.input, view.columns, view.x_shape, 0),
+        (view.pair.output, view.rows, view.y_shape, 1),
+        (view.pair.input, view.columns, view.x_shape, 0),
     ):
         lines = gone.any(axis)
         for a, size in enumerate(shape):

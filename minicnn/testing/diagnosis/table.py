@@ -28,8 +28,24 @@ Hypothesis = Callable[[View], Iterator[Guess]]
 STAGES: tuple[tuple[Hypothesis, ...], ...] = (
     (upstream.repeated, support.not_finite, upstream.upstream, support.nothing),
     (scale.everywhere,),
-    (precision.deviation, terms.structure, terms.proportional, terms.cross_entropy, support.exchanged, factors.saved_value, factors.factor),
-    (support.lost, support.added, position.permutation, position.permuted, position.ranks, scale.by_count, terms.centring),
+    (
+        precision.deviation,
+        terms.structure,
+        terms.proportional,
+        terms.cross_entropy,
+        support.exchanged,
+        factors.saved_value,
+        factors.factor,
+    ),
+    (
+        support.lost,
+        support.added,
+        position.permutation,
+        position.permuted,
+        position.ranks,
+        scale.by_count,
+        terms.centring,
+    ),
     (experiments.options, experiments.rearranged, experiments.operands, experiments.neutral, experiments.indices),
     (position.adjoint, position.flipped, position.shifted, position.blocks, position.misplaced, coupling.partial_sum),
     (terms.identity, scale.in_part, coupling.normaliser, expressions.term, expressions.lines),
@@ -124,7 +140,8 @@ def diagnose_all(evidences: list[Evidence]) -> list[Diagnosis]:
     list of Diagnosis
         Gradients that are exchanged between inputs first, then for every failure its best cause, then second ones.
     """
-    found, taken = [], set()
+    found: list[Diagnosis] = []
+    taken: set[int] = set()
     for i, one in enumerate(evidences):
         for k, other in enumerate(evidences[i + 1 :], i + 1):
             if {i, k} & taken or not _exchanged(one, other):

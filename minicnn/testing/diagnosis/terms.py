@@ -57,7 +57,11 @@ def _terms(kind: int, x: Array, y: Array) -> Terms:
         [(direct, eye), ("the term of the mean", np.outer(ones, ones))],
         [(direct, np.diag(y)), ("the term of the sum", np.outer(y, y))],
         [(direct, eye), ("the term of the norm", np.outer(x, x))],
-        [(direct, eye), ("the term of the mean", np.outer(ones, ones)), ("the term of the variance", np.outer(centred, centred))],
+        [
+            (direct, eye),
+            ("the term of the mean", np.outer(ones, ones)),
+            ("the term of the variance", np.outer(centred, centred)),
+        ],
         [(direct, eye), ("the term of the log-sum-exp", np.outer(ones, p))],
         [(direct, eye), ("the term of the sum", np.outer(x, ones))],
         [(direct, eye), ("the term of the maximum", np.outer(ones, peak))],
@@ -66,7 +70,11 @@ def _terms(kind: int, x: Array, y: Array) -> Terms:
 
 def _fit(terms: Terms, rows: Array, target: Array, scale: float) -> Array | None:
     basis = np.stack([(rows * t).reshape(-1) for _, t in terms], 1)
-    coefficients, *_ = np.linalg.lstsq(basis, target.reshape(-1), rcond=None)
+    if len(basis) <= len(terms):
+        return None
+    coefficients, _, rank, _ = np.linalg.lstsq(basis, target.reshape(-1), rcond=1e-9)
+    if rank < len(terms):
+        return None
     size = np.max(np.abs(basis), axis=0)
     gap = float(np.max(np.abs(basis @ coefficients - target.reshape(-1))))
     return coefficients * size if gap <= 2e-6 * scale and np.all(size > 0) else None
@@ -89,7 +97,9 @@ def _compare(view: View, fits: list[tuple[Terms, Array, Array | None]]) -> Itera
                 wrong.setdefault("missing-term", []).append((words, "is missing"))
             else:
                 statistic = words.removeprefix("the term of ")
-                wrong.setdefault("statistic-as-constant", []).append((words, f"is missing: {statistic} is treated as a constant"))
+                wrong.setdefault("statistic-as-constant", []).append(
+                    (words, f"is missing: {statistic} is treated as a constant")
+                )
         elif abs(c + 1) < 1e-4:
             wrong.setdefault("sign-flipped", []).append((words, "has the wrong sign"))
         else:
@@ -101,9 +111,7 @@ def _compare(view: View, fits: list[tuple[Terms, Array, Array | None]]) -> Itera
         yield Guess(score, cause, "; ".join(f"{words} {what}" for words, what in parts) + ", the rest is right")
 
 
-def _other_statistic(
-    view: View, kind: int, groups: list[Array], scale: Array, x: Array, y: Array
-) -> Guess | None:
+def _other_statistic(view: View, kind: int, groups: list[Array], scale: Array, x: Array, y: Array) -> Guess | None:
     """Backward has the same terms made of another array: the input for the normalised value, or the output."""
     x_name, y_name = view.pair.input, view.pair.output
     for u_name, v_name, u, v in ((x_name, x_name, x, x), (y_name, y_name, y, y), (y_name, x_name, y, x)):
@@ -128,7 +136,9 @@ def _groups(view: View) -> list[Array]:
     live = view.in_numeric & ~view.diagonal
     if not live.any():
         return []
-    coupled = [a for a in range(len(view.x_shape)) if np.any(live & (view.rows[a][:, None] != view.columns[a][None, :]))]
+    coupled = [
+        a for a in range(len(view.x_shape)) if np.any(live & (view.rows[a][:, None] != view.columns[a][None, :]))
+    ]
     free = [a for a in range(len(view.x_shape)) if a not in coupled]
     key = np.zeros(int(np.prod(view.x_shape)), np.int64)
     for a in free:
@@ -165,19 +175,22 @@ def cross_entropy(view: View) -> Iterator[Guess]:
                 terms = [(words, guess.reshape(1, -1)), (f"the targets ({label})", spread.reshape(1, -1))]
                 if target.dtype.kind in "iu":
                     terms.append(("the smoothing", np.ones((1, x.size))))
-                fits = []
+                fits: list[tuple[Terms, Array | None, Array | None]] = []
                 for row in range(len(view.numeric)):
                     live = view.in_numeric[row] | view.in_analytic[row]
                     part: Terms = [(w, np.where(live, t, 0.0)) for w, t in terms]
                     if not all(t.any() for _, t in part):
                         continue
                     one = np.ones((1, 1))
-                    fits.append((part, *(_fit(part, one, m[row : row + 1], view.scale) for m in (view.numeric, view.analytic))))
+                    n, a = (_fit(part, one, m[row : row + 1], view.scale) for m in (view.numeric, view.analytic))
+                    fits.append((part, n, a))
                 if not fits or any(f[1] is None or f[2] is None for f in fits):
                     continue
                 for found in _compare(view, [(t, n, a) for t, n, a in fits if n is not None]):
                     cause = "missing-term" if found.cause == "statistic-as-constant" else found.cause
-                    yield Guess(0.97, cause, found.sentence.split(": the t")[0].replace(" is treated as a constant", ""))
+                    yield Guess(
+                        0.97, cause, found.sentence.split(": the t")[0].replace(" is treated as a constant", "")
+                    )
                 return
 
 
@@ -254,7 +267,9 @@ def proportional(view: View) -> Iterator[Guess]:
             more = "the function does not change with the size of its input, so the norm is treated as a constant"
             yield Guess(0.945, "statistic-as-constant", f"{seen}; {more}")
         elif label == "1":
-            yield Guess(0.93, "missing-term", "numeric - analytic is the same at every entry of a row: a term is missing")
+            yield Guess(
+                0.93, "missing-term", "numeric - analytic is the same at every entry of a row: a term is missing"
+            )
         elif np.ptp(c) <= 1e-5 * np.abs(c).max() or len(c) == 1 or label != view.pair.input:
             yield Guess(0.93, "missing-term", f"{seen}: this term is missing or wrong")
         return

@@ -29,7 +29,9 @@ def repeated(view: View) -> Iterator[Guess]:
     if np.array_equal(a, b) and np.array_equal(b, c):
         return
     if _same(c - b, b - a) and np.any(b != a):
-        yield Guess(1.0, "stale-buffer", "every further call adds the same again: a buffer is not cleared between calls")
+        yield Guess(
+            1.0, "stale-buffer", "every further call adds the same again: a buffer is not cleared between calls"
+        )
     else:
         yield Guess(1.0, "nondeterministic", "two calls with the same upstream gradient give different gradients")
 
@@ -72,7 +74,7 @@ def _other(view: View, v: Array, at_v: Array, at_2v: Array, at_minus: Array) -> 
     tiny, huge, huger = (view.gradient(c * v) for c in (1e-6, 1e6, 2e6))
     if tiny is not None and huge is not None and huger is not None and _same(huge, huger):
         largest = float(np.max(np.abs(huge), initial=0.0))
-        kind = "clipped" if _same(view.gradient(0.5e-6 * v) * 2, tiny) else "normalised"
+        kind = "clipped" if _same(2 * np.asarray(view.gradient(0.5e-6 * v)), tiny) else "normalised"
         seen = f"the gradient is {kind}: it stays at {number(largest)} however large the upstream gradient is"
         return Guess(1.0, "gradient-clipped", seen)
     if _same(at_2v, 2 * at_v):

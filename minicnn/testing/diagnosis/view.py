@@ -198,7 +198,7 @@ class View:
         return result
 
     def explained_at(self, key: Any, replaced: dict[str, Array]) -> bool:
-        """Whether analytic is the true Jacobian at other inputs; the full one is computed only if a direction agrees."""
+        """Whether analytic is the true Jacobian at other inputs; one direction is looked at first."""
         quick = self.along(key, replaced)
         if quick is None:
             return False

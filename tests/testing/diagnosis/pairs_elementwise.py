@@ -47,8 +47,12 @@ def square_without_two(r):
 
 @wrong("constant-factor")
 def exp_with_alpha(r):
-    return Wrong(lambda x, alpha: np.exp(alpha * x), lambda gy, x, alpha: (gy * np.exp(alpha * x),),
-                 [r.standard_normal((2, 5))], {"alpha": 1.7})
+    return Wrong(
+        lambda x, alpha: np.exp(alpha * x),
+        lambda gy, x, alpha: (gy * np.exp(alpha * x),),
+        [r.standard_normal((2, 5))],
+        {"alpha": 1.7},
+    )
 
 
 @wrong("constant-factor")
@@ -58,16 +62,24 @@ def log2_as_log(r):
 
 @wrong("constant-factor")
 def elu_negative_alpha(r):
-    return Wrong(lambda x, alpha: np.where(x > 0, x, alpha * (np.exp(x) - 1)),
-                 lambda gy, x, alpha: (gy * np.where(x > 0, 1, np.exp(x)),), [away(r, 4, 5)], {"alpha": 0.7})
+    return Wrong(
+        lambda x, alpha: np.where(x > 0, x, alpha * (np.exp(x) - 1)),
+        lambda gy, x, alpha: (gy * np.where(x > 0, 1, np.exp(x)),),
+        [away(r, 4, 5)],
+        {"alpha": 0.7},
+    )
 
 
 @wrong("constant-factor")
 def dropout_scale(r):
     mask = (r.random((4, 5)) > 0.3).astype(float)
     mask[0, 0], mask[1, 1] = 1.0, 0.0
-    return Wrong(lambda x, m, p: x * m / (1 - p), lambda gy, x, m, p: (gy * m, None), [r.standard_normal((4, 5)), mask],
-                 {"p": 0.3})
+    return Wrong(
+        lambda x, m, p: x * m / (1 - p),
+        lambda gy, x, m, p: (gy * m, None),
+        [r.standard_normal((4, 5)), mask],
+        {"p": 0.3},
+    )
 
 
 @wrong("upstream-ignored")
@@ -87,8 +99,12 @@ def guided_relu(r):
 
 @wrong("weight-decay-in-gradient")
 def decay_inside(r):
-    return Wrong(lambda x, w: x @ w, lambda gy, x, w: (gy @ w.T, x.T @ gy + 0.01 * w),
-                 [r.standard_normal((3, 4)), r.standard_normal((4, 2))], by=1)
+    return Wrong(
+        lambda x, w: x @ w,
+        lambda gy, x, w: (gy @ w.T, x.T @ gy + 0.01 * w),
+        [r.standard_normal((3, 4)), r.standard_normal((4, 2))],
+        by=1,
+    )
 
 
 @wrong("gradient-clipped")
@@ -107,7 +123,9 @@ def norm_clipped(r):
 
 @wrong("missing-gradient")
 def nothing_returned(r):
-    return Wrong(lambda a, b: a * b, lambda gy, a, b: (gy * b, None), [r.standard_normal(4), r.standard_normal(4)], by=1)
+    return Wrong(
+        lambda a, b: a * b, lambda gy, a, b: (gy * b, None), [r.standard_normal(4), r.standard_normal(4)], by=1
+    )
 
 
 @wrong("missing-factor")
@@ -122,7 +140,9 @@ def sigmoid_half(r):
 
 @wrong("missing-factor")
 def product_ignores_other(r):
-    return Wrong(lambda a, b: a * b, lambda gy, a, b: (gy, gy * a), [r.standard_normal((2, 3)), r.standard_normal((2, 3))])
+    return Wrong(
+        lambda a, b: a * b, lambda gy, a, b: (gy, gy * a), [r.standard_normal((2, 3)), r.standard_normal((2, 3))]
+    )
 
 
 @wrong("missing-factor")
@@ -142,7 +162,9 @@ def cube(r):
 
 @wrong("wrong-power")
 def quotient_denominator(r):
-    return Wrong(lambda a, b: a / b, lambda gy, a, b: (gy / b, -gy * a / b), [away(r, 2, 3), r.random((2, 3)) + 0.5], by=1)
+    return Wrong(
+        lambda a, b: a / b, lambda gy, a, b: (gy / b, -gy * a / b), [away(r, 2, 3), r.random((2, 3)) + 0.5], by=1
+    )
 
 
 @wrong("missing-term")
@@ -152,7 +174,9 @@ def silu_first_term_only(r):
 
 @wrong("missing-term")
 def silu_second_term_only(r):
-    return Wrong(lambda x: x * sigmoid(x), lambda gy, x: (gy * x * sigmoid(x) * (1 - sigmoid(x)),), [r.standard_normal((3, 4))])
+    return Wrong(
+        lambda x: x * sigmoid(x), lambda gy, x: (gy * x * sigmoid(x) * (1 - sigmoid(x)),), [r.standard_normal((3, 4))]
+    )
 
 
 @wrong("missing-term")
@@ -167,7 +191,9 @@ def polynomial(r):
 
 @wrong("missing-term")
 def product_plus(r):
-    return Wrong(lambda a, b: a * b + a**2, lambda gy, a, b: (gy * 2 * a, gy * a), [r.standard_normal(5), r.standard_normal(5)])
+    return Wrong(
+        lambda a, b: a * b + a**2, lambda gy, a, b: (gy * 2 * a, gy * a), [r.standard_normal(5), r.standard_normal(5)]
+    )
 
 
 @wrong("wrong-local-derivative")
@@ -197,7 +223,9 @@ def log_of_output(r):
 
 @wrong("wrong-operand")
 def product_with_itself(r):
-    return Wrong(lambda a, b: a * b, lambda gy, a, b: (gy * a, gy * a), [r.standard_normal((2, 3)), r.standard_normal((2, 3))])
+    return Wrong(
+        lambda a, b: a * b, lambda gy, a, b: (gy * a, gy * a), [r.standard_normal((2, 3)), r.standard_normal((2, 3))]
+    )
 
 
 @wrong("mask-missing")
@@ -207,7 +235,9 @@ def relu_identity(r):
 
 @wrong("mask-missing")
 def clip_identity(r):
-    return Wrong(lambda x, lo, hi: np.clip(x, lo, hi), lambda gy, x, lo, hi: (gy,), [3 * away(r, 5, 5)], {"lo": -1.0, "hi": 1.0})
+    return Wrong(
+        lambda x, lo, hi: np.clip(x, lo, hi), lambda gy, x, lo, hi: (gy,), [3 * away(r, 5, 5)], {"lo": -1.0, "hi": 1.0}
+    )
 
 
 @wrong("mask-inverted")
@@ -217,22 +247,32 @@ def relu_inverted(r):
 
 @wrong("mask-inverted")
 def leaky_inverted(r):
-    return Wrong(lambda x, slope: np.where(x > 0, x, slope * x), lambda gy, x, slope: (gy * np.where(x > 0, slope, 1),),
-                 [away(r, 4, 5)], {"slope": 0.1})
+    return Wrong(
+        lambda x, slope: np.where(x > 0, x, slope * x),
+        lambda gy, x, slope: (gy * np.where(x > 0, slope, 1),),
+        [away(r, 4, 5)],
+        {"slope": 0.1},
+    )
 
 
 @wrong("mask-inverted")
 def where_exchanged(r):
     c = np.array([True, False, True, True, False, False])
-    return Wrong(lambda c, a, b: np.where(c, a, b), lambda gy, c, a, b: (None, gy * ~c, gy * c),
-                 [c, r.standard_normal(6), r.standard_normal(6)], by=1)
+    return Wrong(
+        lambda c, a, b: np.where(c, a, b),
+        lambda gy, c, a, b: (None, gy * ~c, gy * c),
+        [c, r.standard_normal(6), r.standard_normal(6)],
+        by=1,
+    )
 
 
 @wrong("mask-inverted")
 def dropout_inverted(r):
     mask = (r.random((4, 5)) > 0.4).astype(float)
     mask[0, :2] = 0, 1
-    return Wrong(lambda x, m: x * m / 0.6, lambda gy, x, m: (gy * (1 - m) / 0.6, None), [r.standard_normal((4, 5)), mask])
+    return Wrong(
+        lambda x, m: x * m / 0.6, lambda gy, x, m: (gy * (1 - m) / 0.6, None), [r.standard_normal((4, 5)), mask]
+    )
 
 
 @wrong("mask-too-strict")
@@ -242,8 +282,11 @@ def leaky_without_leak(r):
 
 @wrong("mask-too-strict")
 def huber_clipped_away(r):
-    return Wrong(lambda x: np.where(np.abs(x) < 1, x * x / 2, np.abs(x) - 0.5), lambda gy, x: (gy * x * (np.abs(x) < 1),),
-                 [2 * away(r, 4, 5)])
+    return Wrong(
+        lambda x: np.where(np.abs(x) < 1, x * x / 2, np.abs(x) - 0.5),
+        lambda gy, x: (gy * x * (np.abs(x) < 1),),
+        [2 * away(r, 4, 5)],
+    )
 
 
 @wrong("reduced-too-much")
@@ -266,8 +309,11 @@ def through_float16(r):
 
 @wrong("reduced-precision")
 def inner_half(r):
-    return Wrong(lambda x: np.tanh(x) * 3.3, lambda gy, x: (3.3 * gy * (1 - np.tanh(x).astype(np.float16).astype(float) ** 2),),
-                 [r.standard_normal((5, 6))])
+    return Wrong(
+        lambda x: np.tanh(x) * 3.3,
+        lambda gy, x: (3.3 * gy * (1 - np.tanh(x).astype(np.float16).astype(float) ** 2),),
+        [r.standard_normal((5, 6))],
+    )
 
 
 @wrong("missing-factor")
@@ -280,5 +326,8 @@ def gate_without_tanh(r):
 
 @wrong("missing-factor")
 def swish_beta_gradient(r):
-    return Wrong(lambda x, s: s * np.sin(x), lambda gy, x, s: (gy * np.cos(x), (gy * np.sin(x)).sum()),
-                 [r.standard_normal((2, 4)), np.array(1.7)])
+    return Wrong(
+        lambda x, s: s * np.sin(x),
+        lambda gy, x, s: (gy * np.cos(x), (gy * np.sin(x)).sum()),
+        [r.standard_normal((2, 4)), np.array(1.7)],
+    )

@@ -35,8 +35,11 @@ def weight_gradient_transposed(r):
 
 @wrong("transposed-weight")
 def batched_product(r):
-    return Wrong(lambda a, b: a @ b, lambda gy, a, b: (gy @ b, np.swapaxes(a, -1, -2) @ gy),
-                 [r.standard_normal((2, 3, 3)), r.standard_normal((2, 3, 3))])
+    return Wrong(
+        lambda a, b: a @ b,
+        lambda gy, a, b: (gy @ b, np.swapaxes(a, -1, -2) @ gy),
+        [r.standard_normal((2, 3, 3)), r.standard_normal((2, 3, 3))],
+    )
 
 
 @wrong("wrong-reshape")
@@ -51,8 +54,11 @@ def mean_over_batch(r):
 
 @wrong("mean-not-divided")
 def mse(r):
-    return Wrong(lambda x, t: ((x - t) ** 2).mean(), lambda gy, x, t: (2 * gy * (x - t), None),
-                 [r.standard_normal((3, 4)), r.standard_normal((3, 4))])
+    return Wrong(
+        lambda x, t: ((x - t) ** 2).mean(),
+        lambda gy, x, t: (2 * gy * (x - t), None),
+        [r.standard_normal((3, 4)), r.standard_normal((3, 4))],
+    )
 
 
 @wrong("divided-too-often")
@@ -67,8 +73,11 @@ def weights_averaged(r):
 
 @wrong("wrong-count")
 def unbiased_variance(r):
-    return Wrong(lambda x: x.var(1, ddof=1), lambda gy, x: (2 * gy[:, None] * (x - x.mean(1, keepdims=True)) / x.shape[1],),
-                 [r.standard_normal((3, 5))])
+    return Wrong(
+        lambda x: x.var(1, ddof=1),
+        lambda gy, x: (2 * gy[:, None] * (x - x.mean(1, keepdims=True)) / x.shape[1],),
+        [r.standard_normal((3, 5))],
+    )
 
 
 @wrong("broadcast-not-summed")
@@ -121,7 +130,9 @@ def sum_spread_over_wrong_axis(r):
 
 @wrong("reduced-too-much")
 def bias_summed_over_all(r):
-    return Wrong(linear, lambda gy, x, w, b: (gy @ w.T, x.T @ gy, np.full(b.shape, gy.sum())), _linear(r, 4, 3, 5), by=2)
+    return Wrong(
+        linear, lambda gy, x, w, b: (gy @ w.T, x.T @ gy, np.full(b.shape, gy.sum())), _linear(r, 4, 3, 5), by=2
+    )
 
 
 @wrong("reduced-too-much")
@@ -131,8 +142,11 @@ def row_sum_spread(r):
 
 @wrong("swapped-gradients")
 def product_swapped(r):
-    return Wrong(lambda a, b: np.sin(a) * b, lambda gy, a, b: (gy * np.sin(a), gy * b * np.cos(a)),
-                 [r.standard_normal((2, 3)), r.standard_normal((2, 3))])
+    return Wrong(
+        lambda a, b: np.sin(a) * b,
+        lambda gy, a, b: (gy * np.sin(a), gy * b * np.cos(a)),
+        [r.standard_normal((2, 3)), r.standard_normal((2, 3))],
+    )
 
 
 @wrong("mask-missing")
@@ -140,9 +154,14 @@ def hidden_relu_forgotten(r):
     def f(x, w):
         return np.maximum(x @ w, 0)
 
-    return Wrong(f, lambda gy, x, w: (gy @ w.T, x.T @ (gy * (x @ w > 0))),
-                 [np.array([[1.0, 0.5, -1.0], [-2.0, 1.0, 0.5], [0.3, 2.0, 1.0]]) + 0.1 * r.random((3, 3)),
-                  np.array([[1.0, -1.0, 2.0, 0.5], [2.0, 0.5, -1.0, -2.0], [-1.0, 1.5, -0.5, 2.0]])])
+    return Wrong(
+        f,
+        lambda gy, x, w: (gy @ w.T, x.T @ (gy * (x @ w > 0))),
+        [
+            np.array([[1.0, 0.5, -1.0], [-2.0, 1.0, 0.5], [0.3, 2.0, 1.0]]) + 0.1 * r.random((3, 3)),
+            np.array([[1.0, -1.0, 2.0, 0.5], [2.0, 0.5, -1.0, -2.0], [-1.0, 1.5, -0.5, 2.0]]),
+        ],
+    )
 
 
 @wrong("input-ignored")
@@ -151,35 +170,56 @@ def mask_without_bias(r):
         g = gy * (x @ w > 0)
         return g @ w.T, x.T @ g, g.sum(0)
 
-    return Wrong(lambda x, w, b: np.maximum(x @ w + b, 0), backward,
-                 [r.standard_normal((5, 3)), r.standard_normal((3, 4)), 2 + r.random(4)])
+    return Wrong(
+        lambda x, w, b: np.maximum(x @ w + b, 0),
+        backward,
+        [r.standard_normal((5, 3)), r.standard_normal((3, 4)), 2 + r.random(4)],
+    )
 
 
 @wrong("missing-term")
 def quadratic_form(r):
-    return Wrong(lambda x, m: (x @ m) * x, lambda gy, x, m: (gy * (x @ m), None), [r.standard_normal((2, 4)), r.standard_normal((4, 4))])
+    return Wrong(
+        lambda x, m: (x @ m) * x,
+        lambda gy, x, m: (gy * (x @ m), None),
+        [r.standard_normal((2, 4)), r.standard_normal((4, 4))],
+    )
 
 
 @wrong("missing-term")
 def residual_forgotten(r):
-    return Wrong(lambda x, w: x + np.tanh(x @ w), lambda gy, x, w: ((gy * (1 - np.tanh(x @ w) ** 2)) @ w.T, None),
-                 [r.standard_normal((2, 4)), r.standard_normal((4, 4))])
+    return Wrong(
+        lambda x, w: x + np.tanh(x @ w),
+        lambda gy, x, w: ((gy * (1 - np.tanh(x @ w) ** 2)) @ w.T, None),
+        [r.standard_normal((2, 4)), r.standard_normal((4, 4))],
+    )
 
 
 @wrong("missing-factor")
 def dense_tanh_forgotten(r):
-    return Wrong(lambda x, w: np.tanh(x @ w), lambda gy, x, w: (gy @ w.T, None), [r.standard_normal((3, 4)), r.standard_normal((4, 2))])
+    return Wrong(
+        lambda x, w: np.tanh(x @ w),
+        lambda gy, x, w: (gy @ w.T, None),
+        [r.standard_normal((3, 4)), r.standard_normal((4, 2))],
+    )
 
 
 @wrong("constant-factor")
 def attention_scores_scale(r):
-    return Wrong(lambda q, k: q @ k.T / np.sqrt(q.shape[1]), lambda gy, q, k: (gy @ k, gy.T @ q / np.sqrt(q.shape[1])),
-                 [r.standard_normal((3, 5)), r.standard_normal((4, 5))])
+    return Wrong(
+        lambda q, k: q @ k.T / np.sqrt(q.shape[1]),
+        lambda gy, q, k: (gy @ k, gy.T @ q / np.sqrt(q.shape[1])),
+        [r.standard_normal((3, 5)), r.standard_normal((4, 5))],
+    )
 
 
 @wrong("wrong-reshape")
 def flatten_fortran(r):
-    return Wrong(lambda x: x.reshape(x.shape[0], -1), lambda gy, x: (gy.reshape(x.shape, order="F"),), [r.standard_normal((2, 3, 4))])
+    return Wrong(
+        lambda x: x.reshape(x.shape[0], -1),
+        lambda gy, x: (gy.reshape(x.shape, order="F"),),
+        [r.standard_normal((2, 3, 4))],
+    )
 
 
 @wrong("wrong-reshape")
@@ -217,8 +257,11 @@ def distance(r):
     def f(a, b):
         return np.sqrt(((a - b) ** 2).sum(1))
 
-    return Wrong(f, lambda gy, a, b: (gy[:, None] * (a - b), -gy[:, None] * (a - b) / f(a, b)[:, None]),
-                 [r.standard_normal((4, 3)), r.standard_normal((4, 3))])
+    return Wrong(
+        f,
+        lambda gy, a, b: (gy[:, None] * (a - b), -gy[:, None] * (a - b) / f(a, b)[:, None]),
+        [r.standard_normal((4, 3)), r.standard_normal((4, 3))],
+    )
 
 
 @wrong("sign-flipped")
@@ -242,4 +285,6 @@ def recurrence(r):
             out.append(h)
         return np.stack(out)
 
-    return Wrong(f, lambda gy, x, u: (gy * (1 - f(x, u) ** 2), None), [r.standard_normal((4, 3)), r.standard_normal((3, 3))])
+    return Wrong(
+        f, lambda gy, x, u: (gy * (1 - f(x, u) ** 2), None), [r.standard_normal((4, 3)), r.standard_normal((3, 3))]
+    )

@@ -59,14 +59,21 @@ def attention_values_without_mask(r):
     def f(v, s):
         return (np.tril(s)) @ v
 
-    return Wrong(lambda s, v: np.tril(s) @ v, lambda gy, s, v: (gy @ v.T, np.tril(s).T @ gy),
-                 [r.standard_normal((4, 4)), r.standard_normal((4, 2))])
+    return Wrong(
+        lambda s, v: np.tril(s) @ v,
+        lambda gy, s, v: (gy @ v.T, np.tril(s).T @ gy),
+        [r.standard_normal((4, 4)), r.standard_normal((4, 2))],
+    )
 
 
 @wrong("transposed-weight")
 def attention_probabilities(r):
-    return Wrong(lambda q, k, v: softmax(q @ k.T) @ v, lambda gy, q, k, v: (None, None, softmax(q @ k.T) @ gy),
-                 [r.standard_normal((4, 3)), r.standard_normal((4, 3)), r.standard_normal((4, 2))], by=2)
+    return Wrong(
+        lambda q, k, v: softmax(q @ k.T) @ v,
+        lambda gy, q, k, v: (None, None, softmax(q @ k.T) @ gy),
+        [r.standard_normal((4, 3)), r.standard_normal((4, 3)), r.standard_normal((4, 2))],
+        by=2,
+    )
 
 
 def gru(x, h, wz, wh):
@@ -112,8 +119,11 @@ def recurrent_step_weight(r):
         y = np.tanh(x @ w + h @ u)
         return gy @ w.T, (gy * (1 - y**2)) @ u.T, x.T @ gy, None
 
-    return Wrong(lambda x, h, w, u: np.tanh(x @ w + h @ u), backward,
-                 [r.standard_normal((2, 3)), r.standard_normal((2, 4)), r.standard_normal((3, 4)), r.standard_normal((4, 4))])
+    return Wrong(
+        lambda x, h, w, u: np.tanh(x @ w + h @ u),
+        backward,
+        [r.standard_normal((2, 3)), r.standard_normal((2, 4)), r.standard_normal((3, 4)), r.standard_normal((4, 4))],
+    )
 
 
 @wrong("overwritten-not-accumulated")
@@ -183,14 +193,21 @@ def interpolation_right_neighbour(r):
 
 @wrong("transposed-weight")
 def einsum_exchanged(r):
-    return Wrong(lambda a, b: np.einsum("bij,jk->bik", a, b), lambda gy, a, b: (np.einsum("bik,kj->bij", gy, b), None),
-                 [r.standard_normal((2, 3, 4)), r.standard_normal((4, 4))])
+    return Wrong(
+        lambda a, b: np.einsum("bij,jk->bik", a, b),
+        lambda gy, a, b: (np.einsum("bik,kj->bij", gy, b), None),
+        [r.standard_normal((2, 3, 4)), r.standard_normal((4, 4))],
+    )
 
 
 @wrong("transposed-gradient")
 def einsum_outer(r):
-    return Wrong(lambda x, w, z: np.einsum("bi,ij,bj->b", x, w, z), lambda gy, x, w, z: (None, np.einsum("b,bi,bj->ji", gy, x, z), None),
-                 [r.standard_normal((5, 3)), r.standard_normal((3, 3)), r.standard_normal((5, 3))], by=1)
+    return Wrong(
+        lambda x, w, z: np.einsum("bi,ij,bj->b", x, w, z),
+        lambda gy, x, w, z: (None, np.einsum("b,bi,bj->ji", gy, x, z), None),
+        [r.standard_normal((5, 3)), r.standard_normal((3, 3)), r.standard_normal((5, 3))],
+        by=1,
+    )
 
 
 @wrong("off-by-one-shift")
@@ -228,7 +245,9 @@ def focal_gamma(r):
     def f(p, gamma):
         return (1 - p) ** gamma
 
-    return Wrong(f, lambda gy, p, gamma: (-gy * (1 - p) ** (gamma - 1),), [r.random((3, 4)) * 0.8 + 0.1], {"gamma": 2.5})
+    return Wrong(
+        f, lambda gy, p, gamma: (-gy * (1 - p) ** (gamma - 1),), [r.random((3, 4)) * 0.8 + 0.1], {"gamma": 2.5}
+    )
 
 
 @wrong("wrong-power")
@@ -236,19 +255,27 @@ def focal_exponent(r):
     def f(p, gamma):
         return (1 - p) ** gamma
 
-    return Wrong(f, lambda gy, p, gamma: (-gamma * gy * (1 - p) ** gamma,), [r.random((3, 4)) * 0.8 + 0.1], {"gamma": 2.5})
+    return Wrong(
+        f, lambda gy, p, gamma: (-gamma * gy * (1 - p) ** gamma,), [r.random((3, 4)) * 0.8 + 0.1], {"gamma": 2.5}
+    )
 
 
 @wrong("missing-term")
 def kl_divergence(r):
-    return Wrong(lambda p, q: (p * np.log(p / q)).sum(1), lambda gy, p, q: (gy[:, None] * np.log(p / q), None),
-                 [r.random((3, 4)) + 0.2, r.random((3, 4)) + 0.2])
+    return Wrong(
+        lambda p, q: (p * np.log(p / q)).sum(1),
+        lambda gy, p, q: (gy[:, None] * np.log(p / q), None),
+        [r.random((3, 4)) + 0.2, r.random((3, 4)) + 0.2],
+    )
 
 
 @wrong("missing-term")
 def binary_cross_entropy(r):
-    return Wrong(lambda p, t: -(t * np.log(p) + (1 - t) * np.log(1 - p)).mean(), lambda gy, p, t: (-gy * t / p / p.size, None),
-                 [r.random((3, 4)) * 0.8 + 0.1, r.random((3, 4))])
+    return Wrong(
+        lambda p, t: -(t * np.log(p) + (1 - t) * np.log(1 - p)).mean(),
+        lambda gy, p, t: (-gy * t / p / p.size, None),
+        [r.random((3, 4)) * 0.8 + 0.1, r.random((3, 4))],
+    )
 
 
 @wrong("extra-factor")
@@ -256,8 +283,11 @@ def sigmoid_cross_entropy(r):
     def f(x, t):
         return (np.log1p(np.exp(x)) - t * x).sum()
 
-    return Wrong(f, lambda gy, x, t: (gy * (sigmoid(x) - t) * sigmoid(x) * (1 - sigmoid(x)), None),
-                 [r.standard_normal((3, 4)), r.random((3, 4))])
+    return Wrong(
+        f,
+        lambda gy, x, t: (gy * (sigmoid(x) - t) * sigmoid(x) * (1 - sigmoid(x)), None),
+        [r.standard_normal((3, 4)), r.random((3, 4))],
+    )
 
 
 @wrong("missing-term")
@@ -276,25 +306,38 @@ def cosine_similarity(r):
     def f(a, b):
         return (a * b).sum(1) / np.sqrt((a * a).sum(1)) / np.sqrt((b * b).sum(1))
 
-    return Wrong(f, lambda gy, a, b: ((gy / np.sqrt((a * a).sum(1)) / np.sqrt((b * b).sum(1)))[:, None] * b, None),
-                 [r.standard_normal((3, 4)), r.standard_normal((3, 4))])
+    return Wrong(
+        f,
+        lambda gy, a, b: ((gy / np.sqrt((a * a).sum(1)) / np.sqrt((b * b).sum(1)))[:, None] * b, None),
+        [r.standard_normal((3, 4)), r.standard_normal((3, 4))],
+    )
 
 
 @wrong("mask-too-strict")
 def hinge(r):
-    return Wrong(lambda s, t: np.maximum(0, 1 - t * s).sum(), lambda gy, s, t: (-gy * t * (t * s < 1) * (s > 0), None),
-                 [np.array([0.3, -0.4, 0.8, -2.0, 1.6, 0.2]), np.array([1.0, 1, -1, -1, 1, 1])])
+    return Wrong(
+        lambda s, t: np.maximum(0, 1 - t * s).sum(),
+        lambda gy, s, t: (-gy * t * (t * s < 1) * (s > 0), None),
+        [np.array([0.3, -0.4, 0.8, -2.0, 1.6, 0.2]), np.array([1.0, 1, -1, -1, 1, 1])],
+    )
 
 
 @wrong("missing-factor")
 def layer_scale(r):
-    return Wrong(lambda x, s: s * np.tanh(x), lambda gy, x, s: (gy * (1 - np.tanh(x) ** 2), None), [r.standard_normal((3, 4)), r.random(4) + 0.5])
+    return Wrong(
+        lambda x, s: s * np.tanh(x),
+        lambda gy, x, s: (gy * (1 - np.tanh(x) ** 2), None),
+        [r.standard_normal((3, 4)), r.random(4) + 0.5],
+    )
 
 
 @wrong("divided-too-often")
 def group_sum(r):
-    return Wrong(lambda x: x.reshape(2, 3, 4).sum(1), lambda gy, x: (np.repeat(gy[:, None] / 3, 3, 1).reshape(x.shape),),
-                 [r.standard_normal((2, 12))])
+    return Wrong(
+        lambda x: x.reshape(2, 3, 4).sum(1),
+        lambda gy, x: (np.repeat(gy[:, None] / 3, 3, 1).reshape(x.shape),),
+        [r.standard_normal((2, 12))],
+    )
 
 
 @wrong("wrong-reshape")
@@ -326,7 +369,11 @@ def time_shift(r):
 
 @wrong("missing-term")
 def variance_of_product(r):
-    return Wrong(lambda a, b: (a * b) / (a + b), lambda gy, a, b: (gy * b / (a + b), None), [r.random(6) + 0.5, r.random(6) + 0.5])
+    return Wrong(
+        lambda a, b: (a * b) / (a + b),
+        lambda gy, a, b: (gy * b / (a + b), None),
+        [r.random(6) + 0.5, r.random(6) + 0.5],
+    )
 
 
 @wrong("sign-flipped")
@@ -353,8 +400,11 @@ def gradient_of_trace_like(r):
         gx = gy + gy.T
         return (gx,)
 
-    return Wrong(lambda x: (x + np.diag(np.diag(x))) / 2 + np.tril(x, -1) / 2 + np.triu(x, 1) / 2,
-                 lambda gy, x: (gy + np.diag(np.diag(gy)),), [r.standard_normal((4, 4))])
+    return Wrong(
+        lambda x: (x + np.diag(np.diag(x))) / 2 + np.tril(x, -1) / 2 + np.triu(x, 1) / 2,
+        lambda gy, x: (gy + np.diag(np.diag(gy)),),
+        [r.standard_normal((4, 4))],
+    )
 
 
 @wrong("border-dropped")
@@ -385,8 +435,11 @@ def dilated(r):
 
 @wrong("wrong-operand")
 def bilinear_wrong_argument(r):
-    return Wrong(lambda a, w, b: np.einsum("ni,ij,nj->n", a, w, b), lambda gy, a, w, b: (gy[:, None] * (a @ w.T), None, None),
-                 [r.standard_normal((3, 4)), r.standard_normal((4, 4)), r.standard_normal((3, 4))])
+    return Wrong(
+        lambda a, w, b: np.einsum("ni,ij,nj->n", a, w, b),
+        lambda gy, a, w, b: (gy[:, None] * (a @ w.T), None, None),
+        [r.standard_normal((3, 4)), r.standard_normal((4, 4)), r.standard_normal((3, 4))],
+    )
 
 
 @wrong("saved-value-confused")

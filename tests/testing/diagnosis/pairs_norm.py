@@ -126,7 +126,9 @@ def layer_norm_input_for_normalised(r):
 
 @wrong("epsilon-mismatch")
 def layer_norm_epsilon(r):
-    return Wrong(layer_norm, lambda gy, x, g, b, eps: (norm_backward(gy, x, g, eps=0), None, None), _norm(r, 2, 5), {"eps": 1e-3})
+    return Wrong(
+        layer_norm, lambda gy, x, g, b, eps: (norm_backward(gy, x, g, eps=0), None, None), _norm(r, 2, 5), {"eps": 1e-3}
+    )
 
 
 def batch_norm(x, g, b, eps=1e-5):
@@ -139,7 +141,9 @@ def batch_norm_as_in_evaluation(r):
     def backward(gy, x, g, b):
         return gy * g[:, None, None] / np.sqrt(x.var((0, 2, 3), keepdims=True) + 1e-5), None, None
 
-    return Wrong(batch_norm, backward, [r.standard_normal((2, 2, 2, 3)), r.standard_normal(2) + 2, r.standard_normal(2)])
+    return Wrong(
+        batch_norm, backward, [r.standard_normal((2, 2, 2, 3)), r.standard_normal(2) + 2, r.standard_normal(2)]
+    )
 
 
 @wrong("wrong-axis")
@@ -147,7 +151,9 @@ def batch_norm_statistics_per_image(r):
     def backward(gy, x, g, b):
         return norm_backward(gy, x, g[:, None, None], axis=(1, 2, 3)), None, None
 
-    return Wrong(batch_norm, backward, [r.standard_normal((2, 2, 2, 3)), r.standard_normal(2) + 2, r.standard_normal(2)])
+    return Wrong(
+        batch_norm, backward, [r.standard_normal((2, 2, 2, 3)), r.standard_normal(2) + 2, r.standard_normal(2)]
+    )
 
 
 @wrong("statistic-as-constant")
@@ -171,13 +177,18 @@ def rms_norm(r):
     def f(x, g):
         return g * x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-6)
 
-    return Wrong(f, lambda gy, x, g: (gy * g / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-6), None),
-                 [r.standard_normal((3, 4)), r.random(4) + 0.5])
+    return Wrong(
+        f,
+        lambda gy, x, g: (gy * g / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-6), None),
+        [r.standard_normal((3, 4)), r.random(4) + 0.5],
+    )
 
 
 @wrong("statistic-as-constant")
 def divided_by_sum(r):
-    return Wrong(lambda x: x / x.sum(-1, keepdims=True), lambda gy, x: (gy / x.sum(-1, keepdims=True),), [r.random((3, 4)) + 0.2])
+    return Wrong(
+        lambda x: x / x.sum(-1, keepdims=True), lambda gy, x: (gy / x.sum(-1, keepdims=True),), [r.random((3, 4)) + 0.2]
+    )
 
 
 @wrong("statistic-as-constant")
@@ -240,7 +251,11 @@ def ignored_label(r):
         keep = t >= 0
         return -(np.log(softmax(x))[np.arange(len(t)), np.maximum(t, 0)] * keep).sum()
 
-    return Wrong(f, lambda gy, x, t: (gy * _ce(x, np.maximum(t, 0), n=1), None), [r.standard_normal((5, 3)), np.array([0, -1, 2, -1, 1])])
+    return Wrong(
+        f,
+        lambda gy, x, t: (gy * _ce(x, np.maximum(t, 0), n=1), None),
+        [r.standard_normal((5, 3)), np.array([0, -1, 2, -1, 1])],
+    )
 
 
 def _gather_inputs(r):
@@ -274,7 +289,9 @@ def sort_passed_through(r):
 
 @wrong("forward-not-adjoint")
 def sort_gathered(r):
-    return Wrong(np.sort, lambda gy, x: (gy[np.argsort(x)],), [np.array([2.0, 0.3, 0.9, -1.2, -0.4]) + 0.01 * r.random(5)])
+    return Wrong(
+        np.sort, lambda gy, x: (gy[np.argsort(x)],), [np.array([2.0, 0.3, 0.9, -1.2, -0.4]) + 0.01 * r.random(5)]
+    )
 
 
 @wrong("misplaced")
@@ -289,7 +306,9 @@ def maximum_at_minimum(r):
 
 @wrong("mask-missing")
 def maximum_to_all(r):
-    return Wrong(lambda x: x.max(1), lambda gy, x: (np.repeat(gy[:, None], x.shape[1], 1),), [r.standard_normal((4, 5))])
+    return Wrong(
+        lambda x: x.max(1), lambda gy, x: (np.repeat(gy[:, None], x.shape[1], 1),), [r.standard_normal((4, 5))]
+    )
 
 
 @wrong("statistic-as-constant")
@@ -302,4 +321,6 @@ def standardised_by_sum_of_squares(r):
 
 @wrong("missing-term")
 def variance_uncentred(r):
-    return Wrong(lambda x: x.var(1), lambda gy, x: (2 * gy[:, None] * x / x.shape[1],), [r.standard_normal((3, 5)) + 0.7])
+    return Wrong(
+        lambda x: x.var(1), lambda gy, x: (2 * gy[:, None] * x / x.shape[1],), [r.standard_normal((3, 5)) + 0.7]
+    )

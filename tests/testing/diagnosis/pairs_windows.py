@@ -53,7 +53,12 @@ def _images(r, h=5, w=4, channels=2, k=3):
 
 @wrong("kernel-not-flipped")
 def flipped_weight(r):
-    return Wrong(conv, lambda gy, x, w, pad: (conv_backward(gy, x, w[:, :, ::-1, ::-1], pad=pad)[0], None), _images(r), {"pad": 1})
+    return Wrong(
+        conv,
+        lambda gy, x, w, pad: (conv_backward(gy, x, w[:, :, ::-1, ::-1], pad=pad)[0], None),
+        _images(r),
+        {"pad": 1},
+    )
 
 
 @wrong("kernel-not-flipped")
@@ -76,7 +81,9 @@ def col2im_assigns(r):
 
 @wrong("off-by-one-shift")
 def padding_off_by_one(r):
-    return Wrong(conv, lambda gy, x, w, pad: (conv_backward(gy, x, w, pad=pad, offset=pad + 1)[0], None), _images(r), {"pad": 1})
+    return Wrong(
+        conv, lambda gy, x, w, pad: (conv_backward(gy, x, w, pad=pad, offset=pad + 1)[0], None), _images(r), {"pad": 1}
+    )
 
 
 @wrong("border-dropped")
@@ -91,7 +98,12 @@ def last_row_of_windows_weight(r):
 
 @wrong("option-ignored")
 def stride_ignored(r):
-    return Wrong(conv, lambda gy, x, w, stride: (conv_backward(gy, x, w, stride=stride, at=1)[0], None), _images(r, 7, 7), {"stride": 2})
+    return Wrong(
+        conv,
+        lambda gy, x, w, stride: (conv_backward(gy, x, w, stride=stride, at=1)[0], None),
+        _images(r, 7, 7),
+        {"stride": 2},
+    )
 
 
 @wrong("transposed-weight")
@@ -107,7 +119,9 @@ def kernel_transposed(r):
 def pool(x, k=2, stride=2, pad=0):
     xp = np.pad(x, pad, constant_values=-np.inf)
     oh, ow = (xp.shape[0] - k) // stride + 1, (xp.shape[1] - k) // stride + 1
-    return np.array([[xp[i * stride : i * stride + k, j * stride : j * stride + k].max() for j in range(ow)] for i in range(oh)])
+    return np.array(
+        [[xp[i * stride : i * stride + k, j * stride : j * stride + k].max() for j in range(ow)] for i in range(oh)]
+    )
 
 
 def pool_backward(gy, x, k=2, stride=2, pad=0, fill=-np.inf, add=True, everyone=False, fortran=False):
@@ -129,8 +143,12 @@ def pool_backward(gy, x, k=2, stride=2, pad=0, fill=-np.inf, add=True, everyone=
 
 @wrong("zero-padded-max")
 def pool_zero_padding(r):
-    return Wrong(pool, lambda gy, x, **o: (pool_backward(gy, x, fill=0, **o),), [-r.random((4, 6)) - 0.1],
-                 {"k": 3, "stride": 2, "pad": 1})
+    return Wrong(
+        pool,
+        lambda gy, x, **o: (pool_backward(gy, x, fill=0, **o),),
+        [-r.random((4, 6)) - 0.1],
+        {"k": 3, "stride": 2, "pad": 1},
+    )
 
 
 @wrong("zero-padded-max")
@@ -160,7 +178,9 @@ def pool_argmax_transposed(r):
 
 
 def average(x, k=2):
-    return np.array([[x[i : i + k, j : j + k].mean() for j in range(0, x.shape[1], k)] for i in range(0, x.shape[0], k)])
+    return np.array(
+        [[x[i : i + k, j : j + k].mean() for j in range(0, x.shape[1], k)] for i in range(0, x.shape[0], k)]
+    )
 
 
 @wrong("mean-not-divided")
@@ -189,7 +209,9 @@ def nearest_upsampling(r):
 
 @wrong("off-by-one-shift")
 def pad_sliced_wrong(r):
-    return Wrong(lambda x: np.pad(x, 2), lambda gy, x: (gy[1 : 1 + x.shape[0], 2 : 2 + x.shape[1]],), [r.standard_normal((4, 3))])
+    return Wrong(
+        lambda x: np.pad(x, 2), lambda gy, x: (gy[1 : 1 + x.shape[0], 2 : 2 + x.shape[1]],), [r.standard_normal((4, 3))]
+    )
 
 
 @wrong("border-dropped")

@@ -13,7 +13,9 @@ ROOT = Path(__file__).parents[3]
 
 def test_the_page_is_the_catalogue():
     published = (ROOT / "docs/gradient-checking/causes.md").read_text(encoding="utf-8")
-    assert published == page(), "write it again: python -c 'from minicnn.testing.catalogue import page; print(page(), end=\"\")'"
+    assert published == page(), (
+        "write it again: python -c 'from minicnn.testing.catalogue import page; print(page(), end=\"\")'"
+    )
 
 
 @pytest.mark.parametrize("cause", CAUSES.values(), ids=CAUSES)
