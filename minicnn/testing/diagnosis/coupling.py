@@ -45,6 +45,8 @@ def axes(view: View) -> Iterator[Guess]:
         )
         score = 0.93 if identical else 0.83
         yield Guess(score, "reduced-too-much", f"{seen}, which the function does not{more}")
+        if not identical:
+            yield Guess(score - 0.01, "wrong-axis", f"{seen}, which the function does not")
     elif won and not (view.in_analytic & ~view.in_numeric & ~view.diagonal).any():
         along = ", ".join(str(a) for a, _ in sorted(won))
         only_diagonal = view.elementwise_shapes and not (view.in_analytic & ~view.diagonal).any()
@@ -66,18 +68,8 @@ def _low_rank(view: View) -> bool:
     difference = view.analytic - view.numeric
     if not view.complete or len(difference) < 4:
         return False
-    live = (np.abs(difference) > view.small) | (np.abs(difference.T) > view.small)
-    left = set(range(len(live)))
     largest = 0
-    while left:
-        group, todo = set(), [left.pop()]
-        while todo:
-            i = todo.pop()
-            group.add(i)
-            new = {int(j) for j in np.flatnonzero(live[i])} & left
-            left -= new
-            todo += new
-        members = sorted(group)
+    for members in components((np.abs(difference) > view.small) | (np.abs(difference.T) > view.small)):
         if len(members) < 3:
             continue
         largest = max(largest, len(members))
@@ -85,6 +77,23 @@ def _low_rank(view: View) -> bool:
         if len(values) > 3 and values[3] > 1e-5 * values[0]:
             return False
     return largest > 3
+
+
+def components(live: Array) -> list[Array]:
+    """Indices that are connected, directly or through others, in a symmetric matrix of bool."""
+    left = set(range(len(live)))
+    found = []
+    while left:
+        group: set[int] = set()
+        todo = [left.pop()]
+        while todo:
+            i = todo.pop()
+            group.add(i)
+            new = {int(j) for j in np.flatnonzero(live[i])} & left
+            left -= new
+            todo += new
+        found.append(np.array(sorted(group)))
+    return sorted(found, key=lambda members: int(members[0]))
 
 
 def partial_sum(view: View) -> Iterator[Guess]:
@@ -128,16 +137,25 @@ def normaliser(view: View) -> Iterator[Guess]:
     for b in sorted({b for _, b in true}):
         key = key * view.y_shape[b] + view.rows[b]
     y = np.asarray(view.y, np.float64).reshape(-1)
-    found = 0
+    for words, whole in (("the output times a vector", y), ("the same for all outputs of a group", np.ones_like(y))):
+        if _outer(view, difference, key, whole):
+            seen = f"the difference is {words}: the derivative of what normalises or centres the output is missing"
+            yield Guess(0.92, "statistic-as-constant", f"{seen} (a sum, norm or mean is treated as a constant)")
+            yield Guess(0.91, "missing-term", seen)
+            return
+
+
+def _outer(view: View, difference: Array, key: Array, whole: Array) -> bool:
+    """Whether the difference, but not the true Jacobian, is within each group ``whole`` times one row."""
+    found = full = 0
     for k in np.unique(key):
         rows = np.flatnonzero(key == k)
-        block = difference[rows]
-        if len(rows) < 2 or np.abs(block).max() <= 1e-4 * view.gap:
+        if len(rows) < 2 or np.abs(difference[rows]).max() <= 1e-4 * view.gap:
             continue
-        u = y[rows] / max(float(np.linalg.norm(y[rows])), 1e-300)
-        if np.abs(block - np.outer(u, u @ block)).max() > 1e-5 * view.gap + 4 * view.small:
-            return
+        u = whole[rows] / max(float(np.linalg.norm(whole[rows])), 1e-300)
+        rest = [np.abs(m[rows] - np.outer(u, u @ m[rows])).max() for m in (difference, view.numeric)]
+        if rest[0] > 1e-5 * view.gap + 4 * view.small:
+            return False
         found += 1
-    if found:
-        seen = "the difference is the output times a vector: the derivative of what normalises the output is missing"
-        yield Guess(0.92, "statistic-as-constant", f"{seen} (a sum or norm is treated as a constant)")
+        full += rest[1] > 1e-3 * view.scale
+    return found > 0 and full == found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -43,6 +43,41 @@ def local_derivative(view: View) -> Iterator[Guess]:
     seen = f"backward multiplies by {found}, which is not the derivative" if found else "both are elementwise"
     more = f"they differ {place}" if place else "no simple factor lies between them"
     yield Guess(0.6, "wrong-local-derivative", f"{seen}; {more}")
+
+
+_ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "tanh": np.tanh,
+    "σ": lambda a: 1 / (1 + np.exp(-a)),
+    "relu": lambda a: np.maximum(a, 0),
+    "exp": np.exp,
+    "softplus": lambda a: np.log1p(np.exp(a)),
+    "silu": lambda a: a / (1 + np.exp(-a)),
+    "sin": np.sin,
+}
+
+
+def activation(view: View) -> Iterator[Guess]:
+    """What backward multiplies by is the right value before its activation or normalisation, or after it."""
+    live = view.in_analytic & view.usable
+    a, n = view.analytic[live], view.numeric[live]
+    if len(a) < 6 or np.any(view.in_numeric & ~live) or np.ptp(np.abs(a)) < 1e-3 * view.scale:
+        return
+    for words, f in _ACTIVATIONS.items():
+        for inner, outer, names in ((a, n, ("numeric", "analytic")), (n, a, ("analytic", "numeric"))):
+            if np.all(np.abs(f(inner) - outer) <= 1e-5 * np.abs(outer) + 4 * view.small):
+                seen = f"{names[0]} = {words}({names[1]}) entry by entry: before the activation for after it"
+                yield Guess(0.95, "saved-value-confused", seen)
+                return
+    slopes = []
+    for j in np.flatnonzero(live.sum(0) > 3):
+        rows = live[:, j]
+        line, offset = np.polyfit(view.numeric[rows, j], view.analytic[rows, j], 1)
+        if np.abs(line * view.numeric[rows, j] + offset - view.analytic[rows, j]).max() > 1e-5 * view.scale:
+            return
+        slopes.append((line, abs(offset)))
+    if slopes and max(offset for _, offset in slopes) > 1e-3 * view.scale:
+        seen = "for every input element analytic is a stretched and shifted numeric: a raw value for the normalised one"
+        yield Guess(0.9, "saved-value-confused", seen)
 
 
 def lines(view: View) -> Iterator[Guess]:

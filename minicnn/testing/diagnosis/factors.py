@@ -212,7 +212,11 @@ def _factor_guess(
         cause = "missing-factor"
     else:
         seen = f"analytic = {times}{lead}{words} × numeric{where}: it is a factor too much, or its inverse is missing"
-        cause = "missing-factor" if words == q.name or words in {f"{q.name}²", f"√{q.name}"} else "extra-factor"
+        small = np.max(np.abs(found[3])) <= 1.0 and words != q.name  # as derivatives of activations and masks are
+        cause = "extra-factor" if small else "missing-factor"
+        own = words == q.name == view.pair.input and not (view.in_numeric & ~view.diagonal).any()
+        if own and np.ptp(np.abs(view.analytic[view.in_analytic])) > 1e-4 * view.scale:
+            cause = "wrong-power"
     exponent = _power(view, _Quantity(q.name, found[3])) if words == q.name or words.startswith("(") else None
     if exponent is not None and (power > 0 or exponent > 1.5):
         other = exponent + power

@@ -75,7 +75,9 @@ def lost(view: View) -> Iterator[Guess]:
         indices = _indices(view, some, kept.any(axis), cause)
         if len(tail) * 2 < len(some) and np.array_equal(tail, np.arange(len(some) - len(tail), len(some))):
             yield Guess(
-                0.93, "border-dropped", f"the last {len(tail)} elements of {label} have no gradient: a loop stops early"
+                0.93,
+                "border-dropped",
+                f"the last elements of {label} ({len(tail)} of {len(some)}) have no gradient: a loop stops early",
             )
         elif indices:
             yield Guess(0.9, "missing-term", f"{share}; lost are {indices} of {label}: their path is missing")
@@ -132,6 +134,27 @@ def exchanged(view: View) -> Iterator[Guess]:
         if few and view.explained_at("x=-x", {view.pair.input: -np.asarray(view.x)}):
             seen = "analytic is the true derivative at the negated input: the branches are exchanged"
             yield Guess(0.96, "mask-inverted", seen)
+
+
+def mask_inside(view: View) -> Iterator[Guess]:
+    """The share of the units that are off at x is what is on at -x, where masks depend on signs."""
+    x = -np.asarray(view.x, np.float64)
+    if not np.any(np.count_nonzero(view.in_numeric, 1) > 1):
+        return
+    if view.explained_at("x=-x", {view.pair.input: x}):
+        seen = f"analytic is the true derivative at -{view.pair.input}: a mask inside is inverted"
+        yield Guess(0.95, "mask-inverted", seen)
+        return
+    quick = view.along("x=-x", {view.pair.input: x})
+    if quick is None:
+        return
+    direction = view.direction.reshape(-1)[np.asarray(view.pair.columns)]
+    mine, here = view.analytic @ direction, view.numeric @ direction
+    if np.all(np.abs(mine - here - quick) <= 1e-5 * view.scale):
+        at = view.at("x=-x", {view.pair.input: x})
+        if at is not None and view.explains(view.numeric + at):
+            seen = f"analytic is the sum of the true derivatives at {view.pair.input} and -{view.pair.input}"
+            yield Guess(0.95, "mask-missing", f"{seen}: a mask inside is left out")
 
 
 def _opposites(view: View) -> Iterator[tuple[str, Array]]:

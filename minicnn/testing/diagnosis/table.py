@@ -46,9 +46,16 @@ STAGES: tuple[tuple[Hypothesis, ...], ...] = (
         scale.by_count,
         terms.centring,
     ),
-    (experiments.options, experiments.rearranged, experiments.operands, experiments.neutral, experiments.indices),
+    (
+        experiments.options,
+        experiments.rearranged,
+        experiments.operands,
+        experiments.neutral,
+        support.mask_inside,
+        experiments.indices,
+    ),
     (position.adjoint, position.flipped, position.shifted, position.blocks, position.misplaced, coupling.partial_sum),
-    (terms.identity, scale.in_part, coupling.normaliser, expressions.term, expressions.lines),
+    (expressions.activation, terms.identity, scale.in_part, coupling.normaliser, expressions.term, expressions.lines),
     (coupling.axes, expressions.local_derivative),
 )
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from minicnn.core.types import Array
+from minicnn.testing.diagnosis.coupling import components
 from minicnn.testing.diagnosis.scale import name
 from minicnn.testing.diagnosis.view import Guess, View, axes_text, number
 
@@ -132,20 +133,13 @@ def _other_statistic(view: View, kind: int, groups: list[Array], scale: Array, x
 
 
 def _groups(view: View) -> list[Array]:
-    """Elements that belong together: those that agree along every axis that is not coupled."""
+    """Elements that belong together: those that depend on each other in either Jacobian."""
     live = view.in_numeric & ~view.diagonal
     if not live.any():
         return []
-    coupled = [
-        a for a in range(len(view.x_shape)) if np.any(live & (view.rows[a][:, None] != view.columns[a][None, :]))
-    ]
-    free = [a for a in range(len(view.x_shape)) if a not in coupled]
-    key = np.zeros(int(np.prod(view.x_shape)), np.int64)
-    for a in free:
-        key = key * view.x_shape[a] + view.columns[a]
-    groups = [np.flatnonzero(key == k) for k in np.unique(key)]
-    inside = np.equal.outer(key, key)
-    return groups if not np.any((view.in_numeric | view.in_analytic) & ~inside) else []
+    joined = view.in_numeric | view.in_analytic
+    groups = components(joined | joined.T)
+    return [members for members in groups if len(members) > 1 or joined[members[0], members[0]]]
 
 
 def _scales(view: View) -> Iterator[Array]:

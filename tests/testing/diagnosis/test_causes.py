@@ -5,10 +5,18 @@ import pytest
 
 from minicnn.testing.catalogue import CAUSES
 from minicnn.testing.diagnosis import diagnose
-from tests.testing.diagnosis import pairs_elementwise, pairs_linear, pairs_networks, pairs_norm, pairs_windows
+from tests.testing.diagnosis import (
+    pairs_elementwise,
+    pairs_linear,
+    pairs_networks,
+    pairs_norm,
+    pairs_various,
+    pairs_windows,
+)
 from tests.testing.diagnosis.building import evidence_of
 
-PAIRS = [*pairs_elementwise.PAIRS, *pairs_linear.PAIRS, *pairs_windows.PAIRS, *pairs_norm.PAIRS, *pairs_networks.PAIRS]
+THEMES = (pairs_elementwise, pairs_linear, pairs_windows, pairs_norm, pairs_networks, pairs_various)
+PAIRS = [pair for theme in THEMES for pair in theme.PAIRS]
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
