@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ class Met:
         self.joint |= other.joint
 
 
+@cache
 def meet(task: tuple[str, int]) -> tuple[dict[str, Met], int]:
     """The Functions whose backward a draw runs up to the order of its case, and the cost of checking it.
 
