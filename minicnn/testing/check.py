@@ -54,6 +54,7 @@ class Outcome:
     allowed: float = 0.0
     method: str = "central differences"
     detail: str = ""
+    trouble: str = ""  # why there is no derivative: kink, jump or edge
     columns: list[int] = field(default_factory=list)  # elements seen to be wrong
 
 
@@ -252,6 +253,10 @@ class Check:
                     self.find_once("budget", "the check", f"stopped after {self.clock.seconds:.1f} s")
                     break
                 self.probe(block, where, u, column)
+            for j in range(len(self.results)):
+                o = self.outcomes[block, j]
+                if o.trouble and o.verdict == "FAIL" and not o.columns:  # several kinks may hide each other in a sum
+                    o.verdict = "NONDIFFERENTIABLE"
 
     def find_once(self, kind: str, where: str, message: str) -> None:
         """Note it unless it is known."""
@@ -302,8 +307,9 @@ class Check:
             self.comparisons += 1
             if found.trouble[c]:
                 if outcome.verdict == "PASS":
-                    outcome.verdict, outcome.where, outcome.detail = "NONDIFFERENTIABLE", where, found.detail[c]
-                    outcome.method = found.trouble[c]
+                    outcome.verdict, outcome.where = "NONDIFFERENTIABLE", where
+                outcome.trouble = outcome.trouble or found.trouble[c]
+                outcome.detail = outcome.detail or found.detail[c]
                 outcome.flat = False
                 continue
             outcome.flat &= bool(abs(found.value[c]) <= zero[c])

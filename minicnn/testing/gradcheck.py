@@ -27,7 +27,7 @@ from minicnn.testing.report import FAIL, NONDIFFERENTIABLE, PASS, Comparison, Fi
 from minicnn.testing.subjects import OUTSIDE, Call, Pair, Subject, Torch, placed, recognise
 
 _MOVES = (0.02, 0.005, 0.1)  # how far a nearby point lies, in units of each element's reach
-_KINDS = {"NONDIFFERENTIABLE": ("kink", "jump", "edge"), "INCONCLUSIVE": ("error bar",), "FAIL": ("mismatch",)}
+_KINDS = {"NONDIFFERENTIABLE": "kink", "INCONCLUSIVE": "error bar", "FAIL": "mismatch"}
 
 
 def gradcheck(
@@ -239,10 +239,10 @@ def _check_point(problem: _Problem, check: Check, level: int, neighbours: bool) 
         report.compared.append(comparison)
         if comparison.verdict == PASS:
             continue
-        detail = (here.detail if here else "") or str(comparison).partition("(")[2].rstrip(")")
-        kind = _KINDS[comparison.verdict][0]
+        detail = (here.detail if here and comparison.verdict == NONDIFFERENTIABLE else "") or str(comparison).partition("(")[2].rstrip(")")
+        kind = _KINDS[comparison.verdict]
         if comparison.verdict == NONDIFFERENTIABLE:
-            kind = here.method if here and here.method in _KINDS[NONDIFFERENTIABLE] else "kink"
+            kind = here.trouble if here and here.trouble else "kink"
             detail += "; at points nearby the gradient is right" if PASS in around else ""
         where = f"{comparison.input} → {comparison.output}"
         findings.append(Finding(kind, level, where, detail))

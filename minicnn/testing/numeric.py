@@ -166,6 +166,11 @@ def slope(
             break
     else:  # no window agreed with what was expected, or none was precise
         value, error = _consistent(windows, noise, scale, value, error)
+        if expected is not None:
+            gap = np.abs(value - expected)
+            for i in np.flatnonzero((gap > _PRECISE * size + 4 * error) & (trouble == "")):
+                if _between_slopes(windows, int(i), float(noise[i]), float(gap[i])):
+                    trouble[i], detail[i] = _classify(windows, int(i), float(noise[i]), False)
     return Slope(value, error, trouble, detail)
 
 
@@ -255,6 +260,14 @@ def _smooth(window: _Window, noise: Array, scale: Array | float) -> Array:
     noisy = 16 * noise / window.last
     with np.errstate(invalid="ignore"):
         return np.isfinite(window.error) & (np.abs(window.jump) + window.jump_error <= allowed + noisy)
+
+
+def _between_slopes(windows: list[_Window], i: int, noise: float, gap: float) -> bool:
+    """Whether a difference is explained by a small kink: it lies between left and right slope at the smallest steps."""
+    clear = sorted((w for w in windows if 16 * noise / w.last < 0.1 * gap), key=lambda w: w.step)[:2]
+    return len(clear) == 2 and all(
+        abs(w.jump[i]) >= 1.6 * gap and w.jump_error[i] <= 0.3 * abs(w.jump[i]) for w in clear
+    )
 
 
 def _classify(windows: list[_Window], i: int, noise: float, smooth: bool) -> tuple[str, str]:
