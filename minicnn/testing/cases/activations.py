@@ -56,10 +56,18 @@ def _prelu_shared(rng: Rng) -> Sample:
     return Sample((draws.away(rng, draws.shape(rng)), draws.normal(rng, (1,))))
 
 
+
+
+def _along(rng: Rng) -> tuple[np.ndarray, int]:
+    """Numbers and an axis with several of them; at times another axis has size 1."""
+    shape, dim = [2, 4, 3], int(rng.integers(-3, 3))
+    if rng.random() < 0.4:
+        shape[(dim + 1) % 3] = 1
+    return draws.normal(rng, tuple(shape)) * 2, dim
+
+
 for _op in ("softmax", "log_softmax"):
-    case(_op, torch=f"torch.nn.functional.{_op}", order=3)(
-        lambda rng: Sample((draws.normal(rng, (2, 4, 3)) * 2, int(rng.integers(-3, 3))))
-    )
+    case(_op, torch=f"torch.nn.functional.{_op}", order=3)(lambda rng: Sample(_along(rng)))
 case("softmin", torch="torch.nn.functional.softmin")(lambda rng: Sample((draws.normal(rng, (3, 4)), 1)))
 case("softmax", variant="scalar", torch="torch.softmax", flat="one number: always 1")(
     lambda rng: Sample((draws.normal(rng, ()), 0))
@@ -71,7 +79,7 @@ case("log_softmax", variant="scalar", torch="torch.log_softmax", flat="one numbe
 
 @case("logsumexp", torch="torch.logsumexp", order=3)
 def _logsumexp(rng: Rng) -> Sample:
-    return Sample((draws.normal(rng, (2, 4, 3)) * 2, int(rng.integers(-3, 3))), {"keepdim": bool(rng.random() < 0.5)})
+    return Sample(_along(rng), {"keepdim": bool(rng.random() < 0.5)})
 
 
 case("logsumexp", variant="dims", torch="torch.logsumexp")(

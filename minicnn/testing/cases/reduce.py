@@ -59,7 +59,9 @@ def _prod_zeros(rng: Rng) -> Sample:
     return Sample((x, 1))
 
 
-case("cumsum", torch="torch.cumsum")(lambda rng: Sample((draws.normal(rng, (3, 2, 4)), int(rng.integers(-3, 3)))))
+case("cumsum", torch="torch.cumsum")(
+    lambda rng: Sample((draws.normal(rng, draws.shape(rng, 3, 3)), int(rng.integers(-3, 3))))
+)
 case("cumsum", variant="scalar", torch="torch.cumsum")(lambda rng: Sample((draws.normal(rng, ()), 0)))
 for _op in ("all", "any"):
     case(_op, torch=f"torch.{_op}", differentiable=False)(lambda rng: Sample((rng.random((2, 3)) < 0.7,)))
