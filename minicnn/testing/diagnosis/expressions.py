@@ -38,6 +38,14 @@ def local_derivative(view: View) -> Iterator[Guess]:
         return
     if np.any((view.in_numeric | view.in_analytic) & ~view.diagonal) or not view.in_numeric.any():
         return
+    live = view.in_numeric & view.in_analytic
+    ratio = view.analytic[live] / view.numeric[live]
+    if view.others and len(ratio) > 2 and np.all(ratio > 0) and (np.all(ratio > 1) or np.all(ratio < 1)):
+        span = f"from {number(float(ratio.min()))} to {number(float(ratio.max()))}"
+        yield Guess(
+            0.62, "missing-factor", f"analytic / numeric is {span}: an elementwise factor is missing or too much"
+        )
+        return
     found = expression(view, view.analytic)
     place = describe(view, view.wrong)
     seen = f"backward multiplies by {found}, which is not the derivative" if found else "both are elementwise"
@@ -84,7 +92,7 @@ def lines(view: View) -> Iterator[Guess]:
     """Each output (or input) element has a factor of its own, whatever it is."""
     if not np.array_equal(view.in_analytic & view.usable, view.in_numeric & view.usable):
         return
-    live = view.in_numeric
+    live = view.in_numeric & view.wrong
     logs = np.where(live, np.log(np.abs(np.where(live, view.analytic / np.where(live, view.numeric, 1.0), 1.0))), 0.0)
     for axis, label in ((1, view.pair.output), (0, view.pair.input)):
         count = live.sum(axis)
@@ -92,7 +100,7 @@ def lines(view: View) -> Iterator[Guess]:
             continue
         mean = np.expand_dims(logs.sum(axis) / np.maximum(count, 1), axis)
         sign = np.sign(np.where(live, view.analytic * view.numeric, 1.0).min())
-        if view.explains(np.where(live, sign * np.exp(mean) * view.numeric, 0.0)):
+        if view.explains(np.where(live, sign * np.exp(mean) * view.numeric, view.numeric)):
             low, high = number(float(np.exp(mean.min()))), number(float(np.exp(mean.max())))
             seen = f"analytic / numeric is one number for each element of {label} (from {low} to {high})"
             yield Guess(0.86, "missing-factor", f"{seen}: an elementwise factor is missing or too much")

@@ -212,7 +212,10 @@ def _factor_guess(
         cause = "missing-factor"
     else:
         seen = f"analytic = {times}{lead}{words} × numeric{where}: it is a factor too much, or its inverse is missing"
-        small = np.max(np.abs(found[3])) <= 1.0 and words != q.name  # as derivatives of activations and masks are
+        small = np.max(np.abs(found[3])) <= 1.0 and words not in {
+            q.name,
+            f"(1 - {q.name})",
+        }  # as derivatives of activations and masks are
         cause = "extra-factor" if small else "missing-factor"
         own = words == q.name == view.pair.input and not (view.in_numeric & ~view.diagonal).any()
         if own and np.ptp(np.abs(view.analytic[view.in_analytic])) > 1e-4 * view.scale:

@@ -213,6 +213,9 @@ def misplaced(view: View) -> Iterator[Guess]:
     """Each output's values are right but sit at other input elements, or the other way round."""
     if not view.complete:
         return
+    true, mine = aligned(view, view.in_numeric), aligned(view, view.in_analytic)
+    if true - mine and mine - true:
+        return  # the wrong axis
     for axis, label, what in ((1, view.pair.output, "input"), (0, view.pair.input, "output")):
         a, n = np.sort(view.analytic, axis), np.sort(view.numeric, axis)
         close = np.abs(a - n) <= np.minimum(

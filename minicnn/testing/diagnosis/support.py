@@ -290,7 +290,8 @@ def _slab(view: View, some: Array, kept: Array, kind: str) -> str:
         for k in range(1, size // 2 + 1 if size > 2 else 2):
             if size < 2:
                 continue
-            for edge, words in ((index[a] >= size - k, "last"), (index[a] < k, "first")):
+            last, first = index[a] >= size - k, index[a] < k
+            for edge, words in ((last, "last"), (first, "first"), (last | first, "outer")):
                 if np.array_equal(edge & live, some):
                     return f"at the {words} {'index' if k == 1 else f'{k} indices'} along axis {a}"
     for a, b in itertools.combinations(range(len(shape)), 2):
