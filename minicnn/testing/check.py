@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-import time
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from minicnn.core.types import Array, Shape
+from minicnn.core.types import Array
 from minicnn.testing.numeric import EPS, Slope, entries, noise_level, reach, slope
-from minicnn.testing.report import VERDICTS, Comparison, Finding
-from minicnn.testing.subjects import OUTSIDE, GradientCountError, Gradients, IntegerGradientError, Subject
+from minicnn.testing.point import Point, same
+from minicnn.testing.report import VERDICTS, Comparison
+from minicnn.testing.subjects import OUTSIDE
 
-_COTANGENTS = 2
 _RTOL = 1e-8  # of the larger value: rounding in a sound backward, far below what a forgotten eps does
 _ATOL = 1e-10  # of the typical entry: an entry may be a cancelled sum of such terms
 _WIDE = 1e-4  # a bar wider than this, relative to the values, leaves the question open
 _COMPLEX_STEP = 1e-30
 _ENTRIES = 8  # inputs of at most this many elements are checked along every coordinate too
 _SINGLES = 4  # coordinates drawn from larger ones
-
-
-class Clock:
-    """Time that a check may take."""
-
-    def __init__(self, budget: float | None) -> None:
-        self.start, self.budget = time.perf_counter(), budget
-
-    @property
-    def seconds(self) -> float:
-        """Time since the start."""
-        return time.perf_counter() - self.start
-
-    @property
-    def over(self) -> bool:
-        """Whether the budget is spent."""
-        return self.budget is not None and self.seconds > self.budget
 
 
 @dataclass
@@ -58,172 +40,22 @@ class Outcome:
     columns: list[int] = field(default_factory=list)  # elements seen to be wrong
 
 
-class Check:
-    """Gradients and slopes of a subject at one point.
+class Check(Point):
+    """A point whose gradients are compared with slopes; the parameters are those of :class:`Point`.
 
-    Parameters
+    Attributes
     ----------
-    subject : Subject
-    arrays : list of numpy.ndarray
-        The differentiated inputs.
-    names, outputs : list of str
-        Labels of inputs; outputs are labelled ``output i``, or by ``outputs``.
-    order : int
-        Derivative order, for the report.
-    random : numpy.random.Generator
-        Draws cotangents and directions.
-    clock : Clock
-    exact_bits : bool
-        Whether backward must give the same bits twice.
-    writable : set of int
-        Inputs that f may write.
+    reach : list of numpy.ndarray
+        How far each element of each input may be moved.
+    outcomes : dict
+        An :class:`Outcome` per input and output.
     """
 
-    def __init__(
-        self, subject: Subject, arrays: list[Array], names: list[str], outputs: list[str] | None, order: int,
-        random: np.random.Generator, clock: Clock, *, exact_bits: bool = True, writable: frozenset[int] = frozenset(),
-    ) -> None:
-        self.subject, self.arrays, self.names, self.order = subject, arrays, names, order
-        self.random, self.clock, self.exact_bits, self.writable = random, clock, exact_bits, writable
-        self.findings: list[Finding] = []
-        self.results = self.values(arrays)
-        self.outputs = outputs or [f"output {j}" for j in range(len(self.results))]
-        self.cotangents = [[random.standard_normal(y.shape) for y in self.results] for _ in range(_COTANGENTS)]
-        self.reach = [reach(a) for a in arrays]
-        self.gradient: list[list[Array]] = []  # per component, per input
-        self.sound: list[bool] = [True] * len(arrays)  # gradients that can be compared at all
-        self.missing: list[bool] = [False] * len(arrays)
-        self.odd_shapes: dict[str, Shape] = {}  # of gradients that have another shape than their input
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.reach = [reach(a) for a in self.arrays]
         self.comparisons = 0
         self.outcomes: dict[tuple[int, int], Outcome] = {}
-
-    def find(self, kind: str, where: str, message: str) -> None:
-        """Note what is wrong."""
-        self.findings.append(Finding(kind, self.order, where, message))
-
-    # -- values ---------------------------------------------------------------------------------------------------
-
-    def values(self, arrays: Sequence[Array]) -> list[Array]:
-        """The float outputs, with NumPy's warnings silenced."""
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return self.subject.values(arrays)
-
-    def dots(self, arrays: Sequence[Array]) -> Array:
-        """``<v, F>`` for every cotangent and output, (cotangents * outputs,); NaN where F is not defined."""
-        try:
-            results = self.values(arrays)
-        except OUTSIDE:
-            results = []
-        if len(results) != len(self.results) or any(
-            y.shape != z.shape for y, z in zip(results, self.results, strict=True)
-        ):
-            return np.full(_COTANGENTS * len(self.results), np.nan)
-        with np.errstate(all="ignore"):
-            return np.array([np.sum(y * v) for vs in self.cotangents for y, v in zip(results, vs, strict=True)])
-
-    def moved(self, block: int, change: Array) -> list[Array]:
-        """The inputs, one of them changed."""
-        return [a + change if i == block else a for i, a in enumerate(self.arrays)]
-
-    # -- what can be said without numbers -------------------------------------------------------------------------
-
-    def prepare(self) -> bool:
-        """Gradients of all components; False where there is nothing to compare."""
-        for j, y in enumerate(self.results):
-            if not np.all(np.isfinite(y)):
-                self.find("edge", self.outputs[j], "f is not finite here")
-        if self.findings:
-            return False
-        sets = self.separate()
-        found = self.pull([sets[0], *sets])
-        if found is None:
-            return False
-        self.compare_bits(found[0], found[1], "backward again")
-        self.report_writes()
-        self.gradient = [self.validated(g, first=i == 0) for i, g in enumerate(found[1:])]
-        return True
-
-    def separate(self) -> list[list[Array]]:
-        """Cotangents that reach one output each, in the order of :meth:`dots`."""
-        return [
-            [v if i == j else np.zeros(v.shape) for i, v in enumerate(vs)]
-            for vs in self.cotangents for j in range(len(vs))
-        ]
-
-    def pull(self, sets: Sequence[Sequence[Array]], arrays: Sequence[Array] | None = None) -> list[Gradients] | None:
-        """Gradients for sets of cotangents, at this point or other arrays; a finding and None where backward fails."""
-        try:
-            with np.errstate(all="ignore"), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return self.subject.gradients(self.arrays if arrays is None else arrays, sets)
-        except GradientCountError as error:
-            self.find("count", "backward", str(error))
-        except IntegerGradientError as error:
-            self.find("integer gradient", "backward", str(error))
-        except Exception as error:  # noqa: BLE001 (a rule under test may raise anything)
-            self.find("raises", "backward", f"{type(error).__name__}: {error}")
-        return None
-
-    def validated(self, gradients: Gradients, *, first: bool) -> list[Array]:
-        """Gradients as arrays of the inputs' shapes, with findings for those that are not."""
-        result = []
-        for i, (name, x, g) in enumerate(zip(self.names, self.arrays, gradients, strict=True)):
-            if g is None:
-                self.missing[i] = True
-                result.append(np.zeros(x.shape))
-                continue
-            problem = ""
-            message = ""
-            if g.shape != x.shape:
-                problem = "shape"
-                self.odd_shapes[name] = g.shape
-                message = f"the gradient has shape {g.shape}, the input {x.shape}"
-            elif g.dtype != x.dtype:
-                problem = "dtype"
-                message = f"the gradient is {g.dtype}, the input {x.dtype}"
-            elif not np.all(np.isfinite(g)):
-                problem = "not finite"
-                bad = np.argwhere(~np.isfinite(g))[0].tolist()
-                message = f"{np.sum(~np.isfinite(g))} of {g.size} entries are not finite, first at {bad}"
-            if problem and self.sound[i] and first:
-                self.find(problem, name, message)
-            self.sound[i] &= not problem
-            result.append(np.zeros(x.shape) if problem else g)
-        return result
-
-    def compare_bits(self, one: Gradients, two: Gradients, what: str) -> None:
-        """A finding where gradients that should be the same are not."""
-        for name, a, b in zip(self.names, one, two, strict=True):
-            if a is None or b is None or same(a, b):
-                continue
-            size = float(np.max(np.abs(b), initial=0.0))
-            close = a.shape == b.shape and bool(np.all(np.abs(a - b) <= 1e-11 * size))
-            if close and not self.exact_bits:
-                continue
-            if a.shape == b.shape and not close and np.allclose(b, 2 * a, rtol=1e-9, atol=0):
-                self.find("accumulates", name, f"{what} gave twice the first result")
-            else:
-                self.find("nondeterministic", name, f"{what} gave other {'bits' if close else 'values'}")
-            return
-
-    def repeatable(self) -> None:
-        """Compare with the gradients of a fresh forward pass, after f was called elsewhere."""
-        again = self.pull([self.separate()[0]])
-        if again is not None:
-            known = [g if ok else None for g, ok in zip(self.gradient[0], self.sound, strict=True)]
-            self.compare_bits(known, again[0], "forward and backward again, after calls elsewhere,")
-
-    def report_writes(self) -> None:
-        """Findings for what f or backward wrote."""
-        for block in sorted(self.subject.writes):
-            if block < 0:
-                self.find("cotangent modified", "backward", "it wrote into the incoming gradient")
-            elif block not in self.writable:
-                self.find("input modified", self.names[block], "f or its backward wrote into it")
-        self.subject.writes.clear()
-
-    # -- numbers --------------------------------------------------------------------------------------------------
 
     def run(self, *, directions: int, coordinates: bool) -> None:
         """Compare along random directions, and along coordinates where asked."""
@@ -368,8 +200,3 @@ class Check:
             self.names[block], self.outputs[j], self.order, o.verdict, o.flat, o.where or "nowhere",
             o.analytic, o.numeric, o.error, o.allowed, o.method,
         )
-
-
-def same(a: Array, b: Array) -> bool:
-    """Equal bit for bit, NaN included (but not the sign of zero)."""
-    return a.shape == b.shape and bool(np.array_equal(a, b, equal_nan=a.dtype.kind in "fc"))

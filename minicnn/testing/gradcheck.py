@@ -10,24 +10,19 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from minicnn.core.tensor import Tensor
-from minicnn.core.types import Array
-from minicnn.testing import modules
-from minicnn.testing.arguments import Arguments, label
-from minicnn.testing.check import Check, Clock, same
+from minicnn.testing.check import Check
+from minicnn.testing.diagnosis import diagnose_all, from_finding
 from minicnn.testing.evidence import Evidence
 from minicnn.testing.jacobian import locate
-from minicnn.testing.layouts import LAYOUTS
+from minicnn.testing.nearby import merged, nearby
+from minicnn.testing.point import Clock, same
+from minicnn.testing.problem import Problem
 from minicnn.testing.report import FAIL, NONDIFFERENTIABLE, PASS, Comparison, Finding, Report
-from minicnn.testing.subjects import OUTSIDE, Call, Pair, Subject, Torch, placed, recognise
-
-_MOVES = (0.02, 0.005, 0.1)  # how far a nearby point lies, in units of each element's reach
-_KINDS = {"NONDIFFERENTIABLE": "kink", "INCONCLUSIVE": "error bar", "FAIL": "mismatch"}
+from minicnn.testing.subjects import Pair
 
 
 def gradcheck(
@@ -135,7 +130,7 @@ def gradcheck(
     clock = Clock(budget_s)
     seed = secrets.randbelow(2**31) if seed is None else int(seed)
     report = Report(name=name or _name_of(f), seed=seed, order=order, expected_flat=flat)
-    problem = _Problem(f, inputs, kwargs or {}, backward, constants, writes, report)
+    problem = Problem(f, inputs, kwargs or {}, backward, constants, writes, report)
     random = np.random.default_rng(seed)
     before = [leaf.copy() if isinstance(leaf, np.ndarray) else None for leaf in problem.arguments.leaves]
     _check_orders(problem, order, random, clock, not nondeterministic, neighbours)
@@ -153,50 +148,8 @@ def gradgradcheck(f: Callable[..., Any], inputs: Sequence[Any], **options: Any) 
     return gradcheck(f, inputs, **{"order": 2} | options)
 
 
-class _Problem:
-    """A function with its arguments in float64, as a subject."""
-
-    def __init__(
-        self, f: Callable[..., Any], inputs: Sequence[Any], kwargs: dict[str, Any], backward: Callable[..., Any] | None,
-        constants: tuple[int | str, ...], writes: tuple[int | str, ...], report: Report,
-    ) -> None:
-        self.report = report
-        of_torch = any(type(v).__module__.partition(".")[0] == "torch" for v in Arguments(tuple(inputs), kwargs).leaves)
-        place, kind = placed(inputs)
-        promoted: set[str] = set()
-        plain = backward is not None
-        args = tuple(_plain(v, promoted, listed=plain) for v in inputs)
-        options = {k: _plain(v, promoted, listed=False) for k, v in kwargs.items()}
-        if promoted:
-            report.notes.append(f"promoted {', '.join(sorted(promoted))} to float64")
-        if backward is None and hasattr(f, "named_parameters"):
-            parameters = modules.parameters(f)
-            f, options = modules.functional(f, tuple(parameters)), options | parameters
-        self.arguments = Arguments(args, options)
-        wanted = self.arguments.floats(constants)
-        if plain:
-            wanted = [i for i in wanted if not isinstance(self.arguments.paths[i][0], str)]
-        numbers = {i for i in wanted if plain and isinstance(inputs[int(self.arguments.paths[i][0])], float)}
-        written = {i for i, path in enumerate(self.arguments.paths) if path[0] in writes}
-        self.call = Call(f, self.arguments, wanted, written, numbers)
-        self.labels = [label(path) for path in self.arguments.paths]
-        self.arrays: list[Array] = [self.arguments.leaves[i] for i in wanted]
-        if backward is not None:
-            pair = Pair(self.call, backward, place, kind)
-            self.subject: Subject = pair
-            if numbers and not numbers <= (given := pair.answered(self.arrays)):
-                self.call.wanted = [i for i in wanted if i not in numbers - given]  # a plain number that is an option
-                self.arrays = [self.arguments.leaves[i] for i in self.call.wanted]
-        elif of_torch:
-            self.subject = Torch.of(self.call)
-        else:
-            self.subject = recognise(self.call, self.arrays)
-        self.names = [self.labels[i] for i in self.call.wanted]
-        self.writable = frozenset(k for k, i in enumerate(self.call.wanted) if i in written)
-
-
 def _check_orders(
-    problem: _Problem, order: int, random: np.random.Generator, clock: Clock, exact_bits: bool, neighbours: bool
+    problem: Problem, order: int, random: np.random.Generator, clock: Clock, exact_bits: bool, neighbours: bool
 ) -> None:
     report, subject = problem.report, problem.subject
     arrays, names, outputs = problem.arrays, problem.names, None
@@ -219,7 +172,7 @@ def _check_orders(
         names = [*names, *(f"cotangent {i} of order {level}" for i in range(len(check.cotangents[0])))]
 
 
-def _check_point(problem: _Problem, check: Check, level: int, neighbours: bool) -> None:
+def _check_point(problem: Problem, check: Check, level: int, neighbours: bool) -> None:
     """Check the given point and its neighbourhood, and add to the report what was found."""
     report = problem.report
     ready = check.prepare()
@@ -228,40 +181,40 @@ def _check_point(problem: _Problem, check: Check, level: int, neighbours: bool) 
         check.run(directions=2 if level < 3 else 1, coordinates=level == 1)
         check.repeatable()
         if level == 1 and all(o.verdict != FAIL for o in check.outcomes.values()):
-            _check_layouts(problem, check)
-    nearby = _nearby(check) if neighbours and not broken and not check.clock.over else []
+            report.notes += check.laid_out_otherwise()
+    around = nearby(check) if neighbours and not broken and not check.clock.over else []
     evidence: list[Evidence] = []
     findings = list(check.findings)
-    for key in sorted({*check.outcomes, *(key for moved in nearby for key in moved.outcomes)}):
-        here = check.outcomes.get(key)
-        around = {moved.outcomes[key].verdict for moved in nearby if key in moved.outcomes}
-        comparison, source = _merge(check, nearby, key)
+    for key in sorted({*check.outcomes, *(key for moved in around for key in moved.outcomes)}):
+        comparison, source = merged(check, around, key)
         report.compared.append(comparison)
-        if comparison.verdict == PASS:
-            continue
-        detail = (here.detail if here and comparison.verdict == NONDIFFERENTIABLE else "") or str(comparison).partition("(")[2].rstrip(")")
-        kind = _KINDS[comparison.verdict]
-        if comparison.verdict == NONDIFFERENTIABLE:
-            kind = here.trouble if here and here.trouble else "kink"
-            detail += "; at points nearby the gradient is right" if PASS in around else ""
-        where = f"{comparison.input} → {comparison.output}"
-        findings.append(Finding(kind, level, where, detail))
+        if comparison.verdict != PASS:
+            right_nearby = any(m.outcomes[key].verdict == PASS for m in around if key in m.outcomes)
+            findings.append(_finding(comparison, check, key, right_nearby))
         if comparison.verdict == FAIL:
             evidence.append(locate(source, *key, problem.call, problem.labels))
-    for moved in nearby:
+    for moved in around:
         known = {f.kind for f in findings} | {"edge", "random", "budget"}
         findings += [f for f in moved.findings if f.kind not in known]
-        report.comparisons += moved.comparisons
-    report.comparisons += check.comparisons
+    report.comparisons += sum(c.comparisons for c in (check, *around))
     report.findings += findings
     report.jacobians += [e.jacobians for e in evidence]
-    _diagnose(report, check, evidence, level)
+    _diagnose(report, check, evidence)
 
 
-def _diagnose(report: Report, check: Check, evidence: list[Evidence], level: int) -> None:
+def _finding(comparison: Comparison, check: Check, key: tuple[int, int], right_nearby: bool) -> Finding:
+    where = f"{comparison.input} → {comparison.output}"
+    values = str(comparison).partition("(")[2].rstrip(")")
+    if comparison.verdict != NONDIFFERENTIABLE:
+        return Finding("mismatch" if comparison.verdict == FAIL else "error bar", comparison.order, where, values)
+    here = check.outcomes.get(key)
+    kind, detail = (here.trouble, here.detail) if here and here.trouble else ("kink", values)
+    detail += "; at points nearby the gradient is right" if right_nearby else ""
+    return Finding(kind, comparison.order, where, detail)
+
+
+def _diagnose(report: Report, check: Check, evidence: list[Evidence]) -> None:
     """Causes of what failed: broken rules of conduct first, for they explain wrong numbers too."""
-    from minicnn.testing.diagnosis import diagnose_all, from_finding
-
     shapes = {name: x.shape for name, x in zip(check.names, check.arrays, strict=True)}
     for finding in report.findings:
         got = check.odd_shapes.get(finding.where) if finding.kind == "shape" else None
@@ -271,96 +224,5 @@ def _diagnose(report: Report, check: Check, evidence: list[Evidence], level: int
     report.diagnoses += diagnose_all(evidence)
 
 
-def _nearby(check: Check) -> list[Check]:
-    """The same check at moved points: one, or one on either side where the given point is flat or has no derivative."""
-    plain = bool(check.outcomes) and all(o.verdict == PASS and not o.flat for o in check.outcomes.values())
-    found: list[Check] = []
-    for far in _MOVES:
-        steps = [
-            far * r * check.random.uniform(0.5, 1.0, r.shape) * check.random.choice([-1.0, 1.0], r.shape)
-            for r in check.reach
-        ]
-        for sign in (1,) if plain else (1, -1):
-            arrays = [a + sign * s for a, s in zip(check.arrays, steps, strict=True)]
-            try:
-                moved = Check(
-                    check.subject, arrays, check.names, check.outputs, check.order, check.random, check.clock,
-                    exact_bits=check.exact_bits, writable=check.writable,
-                )
-            except OUTSIDE:
-                continue
-            if len(moved.results) == len(check.results) and moved.prepare():
-                moved.run(directions=1, coordinates=False)
-                found.append(moved)
-        if any(o.verdict in {PASS, FAIL} and not o.flat for m in found for o in m.outcomes.values()):
-            break
-    return found
-
-
-def _merge(check: Check, nearby: list[Check], key: tuple[int, int]) -> tuple[Comparison, Check]:
-    """The given point's verdict, unless the rule is wrong only nearby."""
-    others = [moved for moved in nearby if key in moved.outcomes]
-    wrong = [moved for moved in others if moved.outcomes[key].verdict == FAIL]
-    if wrong and (key not in check.outcomes or check.outcomes[key].verdict != FAIL):
-        there = wrong[0].comparison(*key)
-        return replace(there, where=f"{there.where}, at a point nearby"), wrong[0]
-    if key not in check.outcomes:  # f is not finite at the point, or its gradient could not be compared there
-        there = others[0].comparison(*key)
-        return replace(there, verdict=NONDIFFERENTIABLE, where=f"{there.where}, at a point nearby"), others[0]
-    here = check.comparison(*key)
-    return replace(here, vacuous=here.vacuous and all(m.outcomes[key].flat for m in others)), check
-
-
-def _check_layouts(problem: _Problem, check: Check) -> None:
-    """Values and gradients must not depend on how the inputs lie in memory."""
-    base, vs = check.gradient[0], check.separate()[0]
-    for layout, arrange in LAYOUTS.items():
-        arrays = [arrange(a) for a in check.arrays]
-        try:
-            values = check.values(arrays)
-            moved = check.pull([[arrange(v) for v in vs]], arrays)
-        except Exception as error:  # noqa: BLE001 (a rule under test may raise anything)
-            problem.report.notes.append(f"{layout} inputs were refused ({type(error).__name__}: {error})")
-            continue
-        if moved is None:
-            continue
-        if not all(_close(a, b) for a, b in zip(values, check.results, strict=True)):
-            problem.report.notes.append(f"f itself gives other values for {layout} inputs")
-            continue
-        size = max((float(np.max(np.abs(g), initial=0.0)) for g in base), default=0.0)
-        for name, ok, g, h in zip(check.names, check.sound, base, moved[0], strict=True):
-            if ok and h is not None and not _close(h, g, size):
-                check.find("layout", name, f"another gradient for {layout} inputs of the same values")
-                return
-
-
-def _close(a: Array, b: Array, size: float = 0.0) -> bool:
-    size = max(size, 1e-9, float(np.max(np.abs(b), initial=0.0, where=np.isfinite(b))))
-    return a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-6, atol=1e-6 * size, equal_nan=True))
-
-
 def _name_of(f: Any) -> str:
     return str(getattr(f, "__qualname__", "") or type(f).__name__).replace("<locals>.", "")
-
-
-def _plain(value: Any, promoted: set[str], *, listed: bool) -> Any:
-    """Tensors as arrays, float arrays as float64 (layout kept), containers alike."""
-    if isinstance(value, (list, tuple)):
-        if listed and value and all(isinstance(v, float) for v in value):
-            return np.array(value)
-        items = [_plain(v, promoted, listed=listed) for v in value]
-        return tuple(items) if isinstance(value, tuple) else items
-    if listed and isinstance(value, float):
-        return np.array(value)
-    if isinstance(value, Tensor):
-        value = value.detach().numpy()
-    elif hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
-    elif hasattr(value, "__cuda_array_interface__"):
-        value = value.get()
-    if isinstance(value, np.ndarray) and value.dtype.kind == "c":
-        raise ValueError("gradcheck: complex inputs are not supported; pass real and imaginary parts")
-    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.dtype != np.float64:
-        promoted.add(str(value.dtype))
-        return value.astype(np.float64)
-    return value

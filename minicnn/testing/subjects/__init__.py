@@ -1,0 +1,86 @@
+"""What can be checked: a function of minicnn Tensors, of torch tensors, of autograd's arrays, or a pair of plain rules.
+
+A subject computes float outputs from float inputs, and gradients from cotangents, all as float64 NumPy arrays; the
+checker knows nothing else about it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from minicnn.core.tensor import Tensor
+from minicnn.core.types import Array
+from minicnn.testing.subjects.hips import Autograd, scalar
+from minicnn.testing.subjects.pair import GradientCountError, IntegerGradientError, Pair
+from minicnn.testing.subjects.subject import OUTSIDE, Call, Gradients, Subject
+from minicnn.testing.subjects.taped import Taped, Torch
+
+__all__ = [
+    "OUTSIDE", "Autograd", "Call", "GradientCountError", "Gradients", "IntegerGradientError", "Pair", "Subject",
+    "Taped", "Torch", "placed", "recognise",
+]
+
+
+def recognise(call: Call, arrays: Sequence[Array]) -> Subject:
+    """The subject that ``f`` is without a hand-written rule, by what it returns.
+
+    Raises
+    ------
+    TypeError
+        If it returns plain arrays, or nothing that has a gradient.
+    """
+    first: BaseException | None = None
+    candidates: list[type[Taped | Autograd]] = [Taped]
+    candidates += [Torch] if "torch" in sys.modules else []
+    candidates += [Autograd] if "autograd" in sys.modules else []
+    plain = False
+    for kind in candidates:
+        if kind is Autograd:
+            found = _traced(call, arrays)
+        else:
+            seen: list[Any] = []
+            wrap = kind.leaf  # type: ignore[union-attr]
+            try:
+                seen = call([wrap(a, True) for a in arrays], wrap)  # tracked: NumPy's functions refuse these
+            except Exception as error:  # noqa: BLE001 (whatever f raises on another framework's arrays)
+                first = first or error
+            ours = Tensor if kind is Taped else sys.modules["torch"].Tensor
+            found = any(isinstance(y, ours) for y in seen)
+            plain = plain or bool(seen)
+        if found:
+            return kind.of(call)
+    if first is not None and not plain:
+        raise first
+    raise TypeError(
+        "gradcheck: f returned neither minicnn Tensors nor torch tensors nor autograd's arrays; "
+        "pass its hand-written rule as backward=, called as backward(gy, *inputs, **kwargs)"
+    )
+
+
+def _traced(call: Call, arrays: Sequence[Array]) -> bool:
+    """Whether autograd can follow the function from its inputs to a float output."""
+    import autograd
+    import autograd.builtins
+    from autograd.extend import Box
+
+    seen: list[Any] = []
+
+    def bundle(points: Any) -> Any:
+        seen.extend(call(list(points), lambda a: a))
+        return 0.0
+
+    try:
+        autograd.make_vjp(bundle)(tuple(scalar(a) for a in arrays))
+    except Exception:  # noqa: BLE001 (f may be anything)
+        return False
+    return any(isinstance(y, Box) for y in seen)
+
+
+def placed(inputs: Sequence[Any]) -> tuple[Callable[[Array], Any], str]:
+    """How host arrays become the arrays that a pair works on, by what its inputs are."""
+    if any(hasattr(value, "__cuda_array_interface__") and hasattr(value, "get") for value in inputs):
+        return importlib.import_module("cupy").asarray, "CuPy pair"
+    return lambda array: array, "NumPy pair"
