@@ -103,7 +103,7 @@ def _sweep(options: argparse.Namespace) -> int:
 def _mutate(options: argparse.Namespace) -> int:
     from minicnn.testing.mutation import mutate
 
-    seeds = _seeds(options) if options.seeds else [0, 1, 2]
+    seeds = _seeds(options) if options.seeds else list(range(5))
     with _progress("planting faults") as progress:
         report = mutate(
             ops=options.op, seeds=seeds, seed=options.seed[0] if options.seed else 0, most=options.most,

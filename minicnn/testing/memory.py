@@ -1,4 +1,4 @@
-"""Whether values and gradients of an op depend on how its arguments lie in memory; they must not."""
+"""What no op may do with its arguments: read how they lie in memory, or give one the gradient of another's dtype."""
 
 from __future__ import annotations
 
@@ -42,6 +42,31 @@ def differences(case: Case, seed: int, *, rtol: float = 1e-11) -> tuple[list[Fin
             if not _close(a, b, rtol):
                 found.append(Finding("layout", 1, name, f"another value where the arguments are {layout} in memory"))
     return found, compared
+
+
+def mixed(case: Case, seed: int) -> list[Finding]:
+    """Gradients in another dtype than their arguments, where one of several is float32 and the others float64.
+
+    An op that refuses such a mixture has nothing to find.
+    """
+    sample = case.sample(seed)
+    arguments = Arguments(sample.args, sample.kwargs)
+    wanted = arguments.floats(case.constants) if case.differentiable else []
+    found = []
+    for narrow in wanted if len(wanted) > 1 else []:
+        leaves = [leaf.astype(np.float32) if i == narrow else leaf for i, leaf in enumerate(arguments.leaves)]
+        given = Arguments(*arguments.build(leaves))
+        try:
+            names, values = _run(case, given, seed)
+        except (TypeError, ValueError):
+            continue
+        dtypes = {f"gradient of {label(arguments.paths[i])}": given.leaves[i].dtype for i in wanted}
+        found += [
+            Finding("dtype", 1, name, f"{value.dtype}, of an argument in {dtypes[name]} beside others in float64")
+            for name, value in zip(names, values, strict=True)
+            if name in dtypes and value is not None and value.dtype != dtypes[name]
+        ]
+    return found
 
 
 def _run(case: Case, arguments: Arguments, seed: int) -> tuple[list[str], list[Any]]:

@@ -20,7 +20,7 @@ from minicnn.core.device import device as find_device
 from minicnn.testing.cases.case import CASES, Case, all_cases
 from minicnn.testing.contracts import functions_of
 from minicnn.testing.gradcheck import gradcheck
-from minicnn.testing.memory import differences
+from minicnn.testing.memory import differences, mixed
 from minicnn.testing.report import FAIL, INCONCLUSIVE, PASS, VERDICTS, Finding, Report
 from minicnn.testing.workers import Died, run_tasks, usable
 
@@ -208,7 +208,8 @@ def sweep(
     order : int, optional
         At most this derivative order; by default what each case declares (1 to 3).
     layouts : bool
-        Also compare values and gradients over strided, transposed and reversed arrays.
+        Also compare values and gradients over strided, transposed and reversed arrays, and the dtypes of gradients
+        where float32 and float64 meet.
     device : str
         Where to compute.
     processes : int, optional
@@ -287,7 +288,7 @@ def check(task: Task) -> tuple[Report, set[str], float]:
             report = check_gradient(case, task.seed, task.order) if case.differentiable else Report(seed=task.seed)
             if task.layouts or not case.differentiable:
                 found, compared = differences(case, task.seed)
-                report.findings += found
+                report.findings += found + mixed(case, task.seed)
                 if not case.differentiable:
                     report.comparisons = compared
                     report.notes.append("no gradient: values over memory layouts only")

@@ -17,7 +17,7 @@ for _op in ("sigmoid", "tanh"):
 for _op in ("silu", "gelu", "logsigmoid", "softplus"):
     case(_op, torch=f"torch.nn.functional.{_op}")(lambda rng: Sample((2 * draws.normal(rng, draws.shape(rng, 1)),)))
 for _op in ("relu", "leaky_relu", "elu", "selu"):
-    case(_op, torch=f"torch.nn.functional.{_op}", kinks=True)(
+    case(_op, torch=f"torch.nn.functional.{_op}", order=3, kinks=True)(
         lambda rng: Sample((draws.away(rng, draws.shape(rng, 0)),))
     )
 case("scaled_tanh", torch=_scaled_tanh, order=3)(lambda rng: Sample((draws.normal(rng, draws.shape(rng)) * 2,)))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 
+from minicnn.testing.mutation.faults import NAMED
 from minicnn.testing.mutation.mutant import Mutant
 
 Key = tuple[str, str, str]
@@ -13,7 +15,7 @@ FILE = Path(__file__).with_name("equivalents.toml")
 
 
 def read(path: Path = FILE) -> dict[Key, str]:
-    """Reasons by (function, rule, line).
+    """Reasons by (function, rule, line); an entry speaks of all combinations of what it lists.
 
     Raises
     ------
@@ -29,8 +31,7 @@ def read(path: Path = FILE) -> dict[Key, str]:
     found: dict[Key, str] = {}
     for entry in tomllib.loads(path.read_text(encoding="utf-8")).get("equivalent", []):
         reason = entry.get("reason", "").strip()
-        for line in entry["lines"]:
-            key = entry["function"], entry["rule"], line
+        for key in product(entry["functions"], entry["rules"], entry["lines"]):
             if not reason:
                 raise ValueError(f"{path.name}: an equivalent mutant needs a written reason: {key}")
             if key in found:
@@ -40,7 +41,10 @@ def read(path: Path = FILE) -> dict[Key, str]:
 
 
 def stale(reasons: dict[Key, str], mutants: Iterable[Mutant]) -> list[Key]:
-    """Entries of Functions that were mutated, for which there is no such mutant any more."""
+    """Entries of Functions that were mutated, for which there is no such mutant any more.
+
+    Named bug classes apply or not as the seeds draw shapes, so that only their names are looked at.
+    """
     every = list(mutants)
     keys, functions = {mutant.key for mutant in every}, {mutant.function for mutant in every}
-    return [key for key in reasons if key[0] in functions and key not in keys]
+    return [key for key in reasons if key[0] in functions and key not in keys and key[1] not in NAMED]

@@ -96,6 +96,8 @@ SPOILT: dict[str, tuple[Callable[[Tensor], Tensor | None], Callable[[Shape], boo
     "doubled": (lambda g: g * 2.0, _always),
     "off by a thousandth": (lambda g: g * 1.001, _always),
     "zero": (lambda g: g * 0.0, _always),
+    "ones": (lambda g: g * 0.0 + 1.0, _always),
+    "raised by a tenth": (lambda g: g + 0.1, _always),
     "missing": (lambda g: None, _always),
     "detached": (lambda g: g.detach(), _always),
     "rounded to float32": (_narrowed, _always),
@@ -111,11 +113,15 @@ SPOILT: dict[str, tuple[Callable[[Tensor], Tensor | None], Callable[[Shape], boo
 }
 
 #: Of the whole of backward.
-UPSTREAM_IGNORED, UPSTREAM_STALE, UPSTREAM_WRITTEN, ACCUMULATED, SWAPPED = (
-    "upstream ignored", "upstream of the last call", "upstream overwritten", "added to the last call's", "swapped",
+UPSTREAM_IGNORED, UPSTREAM_STALE, UPSTREAM_WRITTEN, PASSED_THROUGH, ACCUMULATED, SWAPPED = (
+    "upstream ignored", "upstream of the last call", "upstream overwritten", "upstream passed through",
+    "added to the last call's", "swapped",
 )
 #: Faults that a single backward does not show: they spoil the next one, or an array of the caller.
 REMEMBERING = frozenset({UPSTREAM_STALE, UPSTREAM_WRITTEN, ACCUMULATED})
+
+#: All of them.
+NAMED = frozenset({*SPOILT, UPSTREAM_IGNORED, PASSED_THROUGH, SWAPPED, *REMEMBERING})
 
 
 def spoil(backward: Callable[..., Any], rule: str, slot: int) -> Callable[..., Any]:
@@ -150,6 +156,9 @@ def spoil(backward: Callable[..., Any], rule: str, slot: int) -> Callable[..., A
             a, b = found[i], found[j]
             if a is not None and b is not None and a.shape == b.shape:
                 found[i], found[j] = b, a
+        elif rule == PASSED_THROUGH:
+            alike = {g.shape: g for g in given if g is not None}
+            found = [None if g is None else alike.get(g.shape, g) for g in found]
         elif rule == ACCUMULATED:
             for i, g in enumerate(found):
                 if g is not None:
@@ -189,5 +198,5 @@ def faults(shapes: dict[int, set[Shape]], joint: set[tuple[int, int]]) -> list[t
         if any(applies(shape) for shape in shapes[slot])
     ]
     if shapes:
-        found += [(rule, 0) for rule in (UPSTREAM_IGNORED, UPSTREAM_STALE, UPSTREAM_WRITTEN, ACCUMULATED)]
+        found += [(rule, 0) for rule in (UPSTREAM_IGNORED, *sorted(REMEMBERING), PASSED_THROUGH)]
     return found + [(SWAPPED, 100 * i + j) for i, j in sorted(joint)]

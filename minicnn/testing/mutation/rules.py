@@ -189,10 +189,12 @@ def _mutated(tree: ast.FunctionDef, names: set[str]) -> Iterator[tuple[str, ast.
     for number, numbered in enumerate(n for n in ast.walk(tree) if isinstance(n, (ast.expr, ast.stmt))):
         numbered.number = number  # type: ignore[union-attr]
     protected = _protected(tree)
+    indices = {n.slice.number for n in ast.walk(tree) if isinstance(n, ast.Subscript)}  # type: ignore[attr-defined]
     for node in ast.walk(tree):
-        if getattr(node, "number", None) in {None, *protected}:
+        own = getattr(node, "number", None)
+        if own is None or own in protected:
             continue
-        for rule, other in _changes(node, names):
+        for rule, other in _of_index(node) if own in indices else _changes(node, names):
             yield rule, _replaced(tree, node, other)
     yield from _detached(tree, names)
 
@@ -337,6 +339,14 @@ def _of_constant(node: ast.Constant) -> Iterator[Change]:
     elif isinstance(value, float):
         yield "constant", ast.Constant(value * 2 if value else 1.0)
         yield "constant", ast.Constant(value + 1.0)
+
+
+def _of_index(node: ast.AST) -> Iterator[Change]:
+    """The next element and the one before; not the last, which of a single one is the same."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, int):
+        yield "constant", ast.Constant(node.value + 1)
+        if node.value > 0:
+            yield "constant", ast.Constant(node.value - 1)
 
 
 def _of_assignment(node: ast.Assign, names: set[str]) -> Iterator[Change]:

@@ -43,7 +43,7 @@ class Trial:
 def mutate(
     *,
     ops: Sequence[str] | None = None,
-    seeds: Sequence[int] = (0, 1, 2),
+    seeds: Sequence[int] = range(5),
     seed: int = 0,
     most: int | None = None,
     processes: int | None = None,
@@ -168,8 +168,9 @@ def _some(found: list[Mutant], most: int | None, seed: int) -> list[Mutant]:
 def judge(trial: Trial) -> Fate:
     """Run the suite's checks on the library with the mutant in it, until one does not pass."""
     mutant = trial.mutant
+    screened = mutant.rule not in REMEMBERING and "dtype" not in mutant.line  # what float64 gradients show at once
     for draw in trial.draws[: _CLAIMED if trial.equivalent else None]:
-        if mutant.rule not in REMEMBERING and not _differs(mutant, draw):
+        if screened and not _differs(mutant, draw):
             continue  # the gradients are as without the mutant: this check would take its time and pass
         with planted(mutant), _undiagnosed():
             report, _, _ = check(Task(*draw))

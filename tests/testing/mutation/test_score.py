@@ -32,7 +32,7 @@ def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], N
 
 
 def entry(line: str, reason: str = "because", rule: str = "doubled") -> str:
-    return f'[[equivalent]]\nfunction = "{EXP}"\nrule = "{rule}"\nlines = ["{line}"]\nreason = "{reason}"\n'
+    return f'[[equivalent]]\nfunctions = ["{EXP}"]\nrules = ["{rule}"]\nlines = ["{line}"]\nreason = "{reason}"\n'
 
 
 def test_the_suite_kills_what_is_planted_in_exp() -> None:
@@ -74,7 +74,7 @@ def test_equivalents_count_apart() -> None:
 
 
 def test_a_stale_entry_is_an_error(listed: Callable[[str], None]) -> None:
-    listed(entry("no such line"))
+    listed(entry("no such line", rule="operator"))
     with pytest.raises(ValueError, match="no such mutant"):
         mutate(ops=["exp"], seeds=[0], processes=1)
 
