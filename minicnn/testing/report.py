@@ -17,7 +17,7 @@ NONDIFFERENTIABLE = "NONDIFFERENTIABLE"
 INCONCLUSIVE = "INCONCLUSIVE"
 
 #: Worst first: the verdict of a whole is the first of these that one of its parts has.
-VERDICTS = (FAIL, INCONCLUSIVE, NONDIFFERENTIABLE, PASS)
+VERDICTS = (FAIL, NONDIFFERENTIABLE, INCONCLUSIVE, PASS)
 
 
 class GradientError(AssertionError):
