@@ -22,6 +22,12 @@ _ENTRIES = 8  # inputs of at most this many elements are checked along every coo
 _SINGLES = 4  # coordinates drawn from larger ones
 
 
+def _norm(a: Array) -> float:
+    """The 2-norm, without overflow on the way."""
+    largest = float(np.max(np.abs(a), initial=0.0))
+    return largest * float(np.sqrt(np.sum((a / largest) ** 2))) if largest > 0 else 0.0
+
+
 @dataclass
 class Outcome:
     """What is known of one input against one output."""
@@ -80,6 +86,9 @@ class Check(Point):
                 self.outcomes[block, j] = Outcome(flat=x.size > 0)
             if x.size == 0:
                 continue
+            if block in self.infinite:
+                self.explain_infinite(block)
+                continue
             for number, (where, u, column) in enumerate(self.probes(block, directions, coordinates)):
                 if number and self.clock.over:
                     self.find_once("budget", "the check", f"stopped after {self.clock.seconds:.1f} s")
@@ -89,6 +98,24 @@ class Check(Point):
                 o = self.outcomes[block, j]
                 if o.trouble and o.verdict == "FAIL" and not o.columns:  # several kinks may hide each other in a sum
                     o.verdict = "NONDIFFERENTIABLE"
+
+    def explain_infinite(self, block: int) -> None:
+        """A gradient that is not finite is wrong, unless there is no derivative at those elements."""
+        bad, far = self.infinite[block], self.reach[block]
+        for column in np.flatnonzero(bad)[:_SINGLES]:
+            unit = np.zeros(bad.shape)
+            unit.flat[column] = far.flat[column]
+            found = slope(lambda t, u=unit: self.dots(self.moved(block, t * u)), self.middle, self.noise)  # type: ignore[misc]
+            troubled = np.flatnonzero(found.trouble != "")
+            where = f"{[int(i) for i in np.unravel_index(int(column), bad.shape)]}"
+            if not troubled.size:
+                message = f"{np.sum(bad)} of {bad.size} entries of the gradient are not finite, as at {where}"
+                self.find("not finite", self.names[block], f"{message}, where the slope is {found.value[0]:.6g}")
+                return
+            for c in troubled:
+                o = self.outcomes[block, int(c) % len(self.results)]
+                o.verdict, o.where, o.flat = "NONDIFFERENTIABLE", f"at {where}", False
+                o.trouble, o.detail = found.trouble[c], found.detail[c]
 
     def find_once(self, kind: str, where: str, message: str) -> None:
         """Note it unless it is known."""
@@ -122,10 +149,10 @@ class Check(Point):
         """One direction: every component's slope against its gradient."""
         exact = np.array([float(np.sum(g[block] * u)) for g in self.gradient])
         if column is None:
-            scale = np.array([float(np.linalg.norm(g[block] * u)) for g in self.gradient])
+            scale = np.array([_norm(g[block] * u) for g in self.gradient])
         else:
             far = self.reach[block]
-            scale = np.array([float(np.sqrt(np.mean((g[block] * far) ** 2))) for g in self.gradient])
+            scale = np.array([_norm(g[block] * far) / np.sqrt(u.size) for g in self.gradient])
         found = slope(
             lambda t: self.dots(self.moved(block, t * u)), self.middle, self.noise,
             scale=scale, expected=exact, floor=1e-10 * np.max(self.natural),

@@ -151,10 +151,12 @@ def slope(
     windows: list[_Window] = []
     for first in WINDOWS + FAR_WINDOWS:
         if first == FAR_WINDOWS[0]:
-            for i in np.flatnonzero(~(error <= 0.01 * np.maximum(np.abs(value), scale))):
+            for i in np.flatnonzero(~(error <= 0.01 * np.abs(value))):
                 trouble[i], detail[i] = _classify(windows, int(i), float(noise[i]), bool(np.isfinite(error[i])))
         window = _window(f, middle, noise, first, eps)
         windows.append(window)
+        if len(windows) == 1 and np.isfinite(window.rise).any():  # a wrong gradient may be of any size
+            scale = np.minimum(scale, 100 * float(np.max(window.rise, where=np.isfinite(window.rise), initial=0.0)))
         better = _smooth(window, noise, scale) & (window.error < error) & (trouble == "")
         value[better], error[better] = window.value[better], window.error[better]
         size = np.maximum(np.abs(value), scale)

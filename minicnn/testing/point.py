@@ -66,6 +66,7 @@ class Point:
         self.cotangents = [[random.standard_normal(y.shape) for y in self.results] for _ in range(COTANGENTS)]
         self.gradient: list[list[Array]] = []  # per component, per input
         self.sound: list[bool] = [True] * len(arrays)  # gradients that can be compared at all
+        self.infinite: dict[int, Array] = {}  # per input, entries of the gradient that are not finite
         self.missing: list[bool] = [False] * len(arrays)
         self.odd_shapes: dict[str, Shape] = {}  # of gradients that have another shape than their input
 
@@ -155,9 +156,8 @@ class Point:
                 problem = "dtype"
                 message = f"the gradient is {g.dtype}, the input {x.dtype}"
             elif not np.all(np.isfinite(g)):
-                problem = "not finite"
-                bad = np.argwhere(~np.isfinite(g))[0].tolist()
-                message = f"{np.sum(~np.isfinite(g))} of {g.size} entries are not finite, first at {bad}"
+                self.infinite[i] = ~np.isfinite(g) | self.infinite.get(i, False)
+                g = np.where(np.isfinite(g), g, 0.0)
             if problem and self.sound[i] and first:
                 self.find(problem, name, message)
             self.sound[i] &= not problem
@@ -179,11 +179,15 @@ class Point:
                 self.find("nondeterministic", name, f"{what} gave other {'bits' if close else 'values'}")
             return
 
+    def comparable(self, block: int) -> bool:
+        """Whether that gradient has the right shape and dtype, and is finite."""
+        return self.sound[block] and block not in self.infinite
+
     def repeatable(self) -> None:
         """Compare with the gradients of a fresh forward pass, after f was called elsewhere."""
         again = self.pull([self.separate()[0]])
         if again is not None:
-            known = [g if ok else None for g, ok in zip(self.gradient[0], self.sound, strict=True)]
+            known = [g if self.comparable(i) else None for i, g in enumerate(self.gradient[0])]
             self.compare_bits(known, again[0], "forward and backward again, after calls elsewhere,")
 
     def report_writes(self) -> None:
@@ -213,9 +217,9 @@ class Point:
             if not all(_close(a, b) for a, b in zip(values, self.results, strict=True)):
                 notes.append(f"f itself gives other values for {layout} inputs")
                 continue
-            for name, ok, g, h in zip(self.names, self.sound, base, moved[0], strict=True):
-                if ok and h is not None and not _close(h, g, size):
-                    self.find("layout", name, f"another gradient for {layout} inputs of the same values")
+            for i, (g, h) in enumerate(zip(base, moved[0], strict=True)):
+                if self.comparable(i) and h is not None and not _close(h, g, size):
+                    self.find("layout", self.names[i], f"another gradient for {layout} inputs of the same values")
                     return notes
         return notes
 

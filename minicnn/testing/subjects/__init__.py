@@ -32,11 +32,10 @@ def recognise(call: Call, arrays: Sequence[Array]) -> Subject:
     TypeError
         If it returns plain arrays, or nothing that has a gradient.
     """
-    first: BaseException | None = None
+    first: Exception | None = None
     candidates: list[type[Taped | Autograd]] = [Taped]
     candidates += [Torch] if "torch" in sys.modules else []
     candidates += [Autograd] if "autograd" in sys.modules else []
-    plain = False
     for kind in candidates:
         if kind is Autograd:
             found = _traced(call, arrays)
@@ -49,11 +48,12 @@ def recognise(call: Call, arrays: Sequence[Array]) -> Subject:
                 first = first or error
             ours = Tensor if kind is Taped else sys.modules["torch"].Tensor
             found = any(isinstance(y, ours) for y in seen)
-            plain = plain or bool(seen)
         if found:
             return kind.of(call)
-    if first is not None and not plain:
-        raise first
+    try:
+        call(list(arrays), lambda array: array)
+    except Exception as error:  # it cannot be evaluated at all: say what it says
+        raise first or error from None
     raise TypeError(
         "gradcheck: f returned neither minicnn Tensors nor torch tensors nor autograd's arrays; "
         "pass its hand-written rule as backward=, called as backward(gy, *inputs, **kwargs)"
