@@ -160,7 +160,7 @@ def whiten(x):
 
 def whiten_wrong_b(gy, x):
     inv = 1 / np.sqrt(x.var(0) + 1e-5)
-    h = (x - x.mean(0)) * inv
+    h = (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5)
     return -inv * (gy - gy - h * (gy * h).mean(0))
 
 
