@@ -104,7 +104,10 @@ def wrapped(pair: Pair) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return value.detach().numpy() if isinstance(value, torch.Tensor) else value
 
     def tensor(value: Any) -> Any:
-        return value if value is None or isinstance(value, torch.Tensor) else torch.from_numpy(np.asarray(value))
+        if value is None or isinstance(value, torch.Tensor):
+            return value
+        value = np.asarray(value)
+        return torch.from_numpy(value.copy() if any(s < 0 for s in value.strides) else value)  # torch takes no s < 0
 
     class Foreign(torch.autograd.Function):
         @staticmethod
@@ -227,7 +230,8 @@ def summary(todo: list[Pair]) -> dict[str, Any]:
         of_kind = [p for p in todo if p.kind == kind]
         table[kind] = {"pairs": len(of_kind), **{c: sum(p.right(c) for p in of_kind) for c in CHECKERS}}
     accepted = {
-        kind: {c: sum(p.said.get(c) == "accepts" for p in todo if p.kind == kind) for c in CHECKERS[1:]} for kind in KINDS
+        kind: {c: sum(p.said.get(c) == "accepts" for p in todo if p.kind == kind) for c in CHECKERS[1:]}
+        for kind in KINDS
     }
     seconds = {}
     for c in CHECKERS:
@@ -258,7 +262,7 @@ def print_table(result: dict[str, Any]) -> None:
     for kind, row in result["right_answers"].items():
         print(f"{kind:22}{row['pairs']:7}" + "".join(f"{row[c]:12}" for c in CHECKERS))
     for kind, row in result["torch_accepts"].items():
-        print(f"{'torch accepts, ' + kind:41}" + "".join(f"{row[c]:12}" for c in CHECKERS[1:]))
+        print(f"{'accepted by torch, ' + kind:41}" + "".join(f"{row[c]:12}" for c in CHECKERS[1:]))
     for what in ("median", "mean", "worst"):
         print(f"{'seconds, ' + what:29}" + "".join(f"{result['seconds'][c][what]:12.4f}" for c in CHECKERS))
     for pair, by_kind in result["geometric_mean_of_ratios"].items():
