@@ -298,7 +298,7 @@ def check(task: Task) -> tuple[Report, set[str], float]:
     return _named(report, task), met, time.perf_counter() - start
 
 
-def check_gradient(case: Case, seed: int, order: int | None = None) -> Report:
+def check_gradient(case: Case, seed: int, order: int | None = None, *, neighbours: bool = True) -> Report:
     """The gradient check of one draw, with what the case declares.
 
     Parameters
@@ -308,11 +308,13 @@ def check_gradient(case: Case, seed: int, order: int | None = None) -> Report:
         Of the draw and of the check.
     order : int, optional
         At most this derivative order.
+    neighbours : bool
+        Check moved points too.
     """
     sample = case.sample(seed)
     return gradcheck(
         case.function, sample.args, kwargs=sample.kwargs, order=min(case.order, order or case.order), seed=seed,
-        constants=case.constants, writes=case.writes, flat=bool(case.flat),
+        constants=case.constants, writes=case.writes, flat=bool(case.flat), neighbours=neighbours,
     )
 
 

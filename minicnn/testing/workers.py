@@ -15,6 +15,7 @@ from typing import Any
 #: Read when the libraries of a new process load.
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 _PER_PROCESS = 40  # tasks that are worth the start of a process
+_MEMORY = 12 << 30  # bytes of addresses, most of which are libraries and never touched
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,7 @@ class _Worker:
 def _serve(end: Connection, work: Callable[[Any], Any]) -> None:
     """In a worker: one task after the other, until the parent closes its end."""
     os.environ["MINICNN_QUIET"] = "1"
+    _limit_memory()
     with one_thread():
         end.send(("ready", None))
         while True:
@@ -189,6 +191,15 @@ def _serve(end: Connection, work: Callable[[Any], Any]) -> None:
             except Exception as error:  # noqa: BLE001 - it is raised in the parent
                 answer = ("raised", error)
             end.send(answer)
+
+
+def _limit_memory() -> None:
+    """An array of absurd size is a MemoryError of its task, and not the end of the machine."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, hard))
 
 
 @contextmanager
