@@ -25,9 +25,12 @@ class Died:
     Parameters
     ----------
     why : str
+    crashed : bool
+        It ended its process; else its time was over.
     """
 
     why: str
+    crashed: bool = False
 
 
 def usable(processes: int | None, tasks: int) -> int:
@@ -154,7 +157,7 @@ class _Worker:
             code = self.process.exitcode
             if not self.ready:
                 raise RuntimeError(f"a worker process could not start: it ended with code {code}") from None
-            return self.replaced(f"its process ended with code {code}")
+            return self.replaced(f"its process ended with code {code}", crashed=True)
         if limit_s is not None and self.since is not None and time.monotonic() - self.since > limit_s:
             return self.replaced(f"it took more than {limit_s:g} s")
         return None
@@ -164,10 +167,10 @@ class _Worker:
         assert position is not None
         return position, value
 
-    def replaced(self, why: str) -> tuple[int, Any]:
+    def replaced(self, why: str, *, crashed: bool = False) -> tuple[int, Any]:
         self.close()
         self.start()
-        return self.done(Died(why))
+        return self.done(Died(why, crashed))
 
     def close(self) -> None:
         self.end.close()

@@ -94,25 +94,35 @@ def mutate(
     if old:
         raise ValueError(f"mutate: no such mutant, take it from {equivalents.FILE.name}: {old[0]} ({len(old)} in all)")
     fates: dict[int, Fate] = {}
+    crashed = []
     many = usable(processes, len(trials))
     for position, fate in run_tasks(judge, trials, processes=many, limit_s=limit_s):
-        trial = trials[position]
-        if isinstance(fate, Died):  # a crash is noticed by whoever runs the suite, a mere delay is not
-            ended = KILLED if "ended" in fate.why else SURVIVED
-            fate = Fate(trial.mutant, ended, trial.draws[0], "crash", fate.why)
-        if fate.outcome == SURVIVED and trial.equivalent:
-            fate = Fate(trial.mutant, EQUIVALENT, explanation=reasons[trial.mutant.key])
-        if fate.outcome == KILLED and trial.equivalent:
-            raise ValueError(f"mutate: {trial.mutant} is listed as equivalent, but {fate.by} tells it apart")
-        fates[position] = fate
-        if progress is not None:
-            progress(len(fates), len(trials))
+        if isinstance(fate, Died) and fate.crashed:
+            crashed.append(position)  # or an earlier one spoilt the memory: it gets a process of its own
+        else:
+            fates[position] = _fate(trials[position], fate, reasons)
+            if progress is not None:
+                progress(len(fates), len(trials))
+    for position in crashed:
+        [(_, fate)] = run_tasks(judge, [trials[position]], processes=2, limit_s=limit_s)
+        fates[position] = _fate(trials[position], fate, reasons)
     killers = sorted({f.by for f in fates.values() if f.by is not None})
     _innocent(killers, processes)
     report = MutationReport(seed, list(seeds), most, [fates[i] for i in range(len(trials))])
     report.untouched = [name for name in names if name not in met and name not in EXEMPT]
     report.seconds = time.monotonic() - start
     return report
+
+
+def _fate(trial: Trial, found: Fate | Died, reasons: dict[equivalents.Key, str]) -> Fate:
+    mutant = trial.mutant
+    if isinstance(found, Died):  # a crash is noticed by whoever runs the suite, a mere delay is not
+        found = Fate(mutant, KILLED if found.crashed else SURVIVED, None, "crash" * found.crashed, found.why)
+    if not trial.equivalent:
+        return found
+    if found.outcome == KILLED:
+        raise ValueError(f"mutate: {mutant} is listed as equivalent, but {found.by} tells it apart")
+    return Fate(mutant, EQUIVALENT, explanation=reasons[mutant.key])
 
 
 def _chosen(ops: Sequence[str] | None) -> list[str]:
