@@ -64,7 +64,7 @@ class Pair:
             return said.removesuffix(" VACUOUS") in self.expected and ("VACUOUS" in said or self.kind != "vacuous")
         if self.kind == "vacuous":
             return False  # to accept or to reject a rule that cannot be judged: neither is said to be empty
-        return said == "rejects" and "FAIL" in self.expected or said == "accepts" and self.expected != {"FAIL"}
+        return (said == "rejects" and "FAIL" in self.expected) or (said == "accepts" and self.expected != {"FAIL"})
 
 
 def pairs(seed: int) -> list[Pair]:
