@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.core.function import constant
+from minicnn.ops import pow as ops_pow
 from minicnn.testing.cases import draws
 from minicnn.testing.cases.case import Sample, case
 
@@ -83,18 +85,37 @@ for _exponent in (0, 1, 2, 3, 2.5, 0.5, -1, -2.0):
     case("pow", variant=f"exponent{_exponent}", torch="torch.pow", flat="" if _exponent else "a constant")(
         lambda rng, e=_exponent: Sample((draws.positive(rng, (2, 3)), e))  # type: ignore[misc]
     )
+
+
+def _with_zeros(rng: Rng) -> Any:
+    """Positive numbers, and a row of zeros."""
+    x = draws.positive(rng, (3, 4))
+    x[1] = 0.0
+    return x
+
+
+for _exponent in (0, 1, 2, 3):
+    case("pow", variant=f"zeros{_exponent}", torch="torch.pow", flat="" if _exponent else "a constant")(
+        lambda rng, e=_exponent: Sample((_with_zeros(rng), e))  # type: ignore[misc]
+    )
+case("pow", variant="zeros", call=lambda x: ops_pow(x, constant(np.arange(4.0), x)))(
+    lambda rng: Sample((_with_zeros(rng),))
+)
+case("pow", variant="zero-base", call=lambda e: ops_pow(constant(np.array([0.0, 0.5, 0.0, 3.0]), e), e))(
+    lambda rng: Sample((draws.positive(rng, (2, 4)),))
+)
 case("pow", variant="square-negative", torch="torch.pow")(lambda rng: Sample((draws.normal(rng, (4,)), 2)))
 
 
 @case("maximum", torch="torch.maximum", kinks=True)
 def _maximum(rng: Rng) -> Sample:
-    x = draws.distinct(rng, (2, 3, 4))
+    x = draws.distinct(rng, (2, 3, 3))
     return Sample((x[0], x[1] if rng.random() < 0.5 else x[1, :1]))
 
 
 @case("minimum", torch="torch.minimum", kinks=True)
 def _minimum(rng: Rng) -> Sample:
-    x = draws.distinct(rng, (2, 3, 4))
+    x = draws.distinct(rng, (2, 3, 3))
     return Sample((x[0], x[1] if rng.random() < 0.5 else x[1, :, :1]))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.testing.cases.case import Sample, case
+from minicnn.testing.cases.penalty import penalised
 
 Rng = np.random.Generator
 _REDUCTIONS = ("mean", "sum", "none")
@@ -71,6 +72,11 @@ def _cross_entropy_probabilities(rng: Rng) -> Sample:
     if rng.random() < 0.5:
         options["weight"] = _class_weight(rng, x)
     return Sample((x, rng.uniform(0, 1, size=x.shape)), options)
+
+
+@case("cross_entropy", variant="penalty", order=1, call=penalised("cross_entropy"))
+def _cross_entropy_penalty(rng: Rng) -> Sample:
+    return Sample(_logits(rng), {"reduction": _reduction(rng)})
 
 
 @case("nll_loss", torch="torch.nn.functional.nll_loss", constants=("weight",))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn.testing.cases.case import Sample, case
+from minicnn.testing.cases.penalty import penalised
 
 
 def _affine(rng: np.random.Generator, *shape: int) -> tuple[np.ndarray, np.ndarray]:
@@ -29,7 +30,7 @@ def _batch_norm_plain(rng: np.random.Generator) -> Sample:
     return Sample((_images(rng), None, None), {"training": True, "eps": 0.1})
 
 
-@case("batch_norm", variant="short_rows", torch="torch.nn.functional.batch_norm")
+@case("batch_norm", variant="short_rows", torch="torch.nn.functional.batch_norm", order=3)
 def _batch_norm_short_rows(rng: np.random.Generator) -> Sample:
     x = rng.standard_normal((5, 3, int(rng.integers(1, 3))))
     return Sample((x, None, None, rng.uniform(0.5, 1.5, 3)), {"training": True, "eps": 0.01})
@@ -48,6 +49,12 @@ def _batch_norm_inference(rng: np.random.Generator) -> Sample:
     running = rng.standard_normal(x.shape[1]), rng.uniform(0.5, 2.0, x.shape[1])
     affine = _affine(rng, x.shape[1]) if rng.integers(2) else (None, None)
     return Sample((x, *running, *affine))
+
+
+@case("batch_norm", variant="penalty", order=1, call=penalised("batch_norm"))
+def _batch_norm_penalty(rng: np.random.Generator) -> Sample:
+    x = rng.standard_normal((3, 2, int(rng.integers(1, 3))))
+    return Sample((x, None, None, *_affine(rng, 2)), {"training": True, "eps": 0.1})
 
 
 @case("instance_norm", torch="torch.nn.functional.instance_norm")
@@ -76,7 +83,7 @@ def _layer_norm(rng: np.random.Generator) -> Sample:
     return Sample((x, shape, *affine), {"eps": 0.01})
 
 
-@case("group_norm", torch="torch.nn.functional.group_norm")
+@case("group_norm", torch="torch.nn.functional.group_norm", order=3)
 def _group_norm(rng: np.random.Generator) -> Sample:
     x = rng.standard_normal([(2, 4), (2, 4, 3), (1, 4, 2, 2)][int(rng.integers(3))]) * 2 + 1
     affine = _affine(rng, 4) if rng.integers(3) else (None, None)

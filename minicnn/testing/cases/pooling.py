@@ -78,7 +78,7 @@ def _adaptive_max_pool2d(rng: np.random.Generator) -> Sample:
     return Sample((distinct(rng, _image(rng)), out), {"return_indices": bool(rng.integers(2))})
 
 
-@case("max_unpool2d", torch="torch.nn.functional.max_unpool2d")
+@case("max_unpool2d", torch="torch.nn.functional.max_unpool2d", order=3)
 def _max_unpool2d(rng: np.random.Generator) -> Sample:
     """One place in each of the windows, which do not overlap."""
     n, c, h, w, k = (int(v) for v in rng.integers(1, 4, 5))
@@ -138,7 +138,7 @@ def _avg_pool2d_wide(rng: np.random.Generator) -> Sample:
     return Sample((rng.standard_normal(shape),), options)
 
 
-@case("avg_pool2d", variant="halving", torch="torch.nn.functional.avg_pool2d")
+@case("avg_pool2d", variant="halving", torch="torch.nn.functional.avg_pool2d", order=3)
 def _avg_pool2d_halving(rng: np.random.Generator) -> Sample:
     """The 2x2 windows of LeNet; odd sizes leave a row or column out."""
     return Sample((rng.standard_normal(_image(rng)), 2))
@@ -177,7 +177,7 @@ def _lp_pool2d_signed(rng: np.random.Generator) -> Sample:
     return Sample((x, 2.0, 2))
 
 
-@case("adaptive_avg_pool2d", torch="torch.nn.functional.adaptive_avg_pool2d")
+@case("adaptive_avg_pool2d", torch="torch.nn.functional.adaptive_avg_pool2d", order=3)
 def _adaptive_avg_pool2d(rng: np.random.Generator) -> Sample:
     out = (int(rng.integers(1, 5)), None if rng.integers(4) == 0 else int(rng.integers(1, 9)))
     return Sample((rng.standard_normal(_image(rng)), out))

@@ -30,7 +30,7 @@ def _nearest(rng: np.random.Generator) -> Sample:
     return Sample((rng.standard_normal(_shape(rng)),), _where_to(rng))
 
 
-@case("interpolate", variant="nearest_exact", torch=_TORCH)
+@case("interpolate", variant="nearest_exact", torch=_TORCH, order=3)
 def _nearest_exact(rng: np.random.Generator) -> Sample:
     return Sample((rng.standard_normal(_shape(rng)),), _where_to(rng) | {"mode": "nearest-exact"})
 

@@ -175,7 +175,9 @@ def spoil(backward: Callable[..., Any], rule: str, slot: int) -> Callable[..., A
     return spoilt
 
 
-def faults(shapes: dict[int, set[Shape]], joint: set[tuple[int, int]]) -> list[tuple[str, int]]:
+def faults(
+    shapes: dict[int, set[Shape]], joint: set[tuple[int, int]], alike: bool = False
+) -> list[tuple[str, int]]:
     """The (rule, slot) pairs that apply.
 
     Parameters
@@ -184,6 +186,8 @@ def faults(shapes: dict[int, set[Shape]], joint: set[tuple[int, int]]) -> list[t
         Those of the gradients that the suite asks for, by slot.
     joint : set of (int, int)
         Slots whose gradients were returned together in one shape.
+    alike : bool
+        Some gradient had the shape of an incoming one, and other values.
 
     Examples
     --------
@@ -198,5 +202,7 @@ def faults(shapes: dict[int, set[Shape]], joint: set[tuple[int, int]]) -> list[t
         if any(applies(shape) for shape in shapes[slot])
     ]
     if shapes:
-        found += [(rule, 0) for rule in (UPSTREAM_IGNORED, *sorted(REMEMBERING), PASSED_THROUGH)]
+        found += [(rule, 0) for rule in (UPSTREAM_IGNORED, *sorted(REMEMBERING))]
+    if alike:
+        found.append((PASSED_THROUGH, 0))
     return found + [(SWAPPED, 100 * i + j) for i, j in sorted(joint)]

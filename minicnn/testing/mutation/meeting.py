@@ -18,13 +18,28 @@ from minicnn.testing.cases.case import CASES, all_cases
 
 @dataclass
 class Met:
-    """What one draw shows of one Function's backward: the shapes of its gradients by slot, and slots of one shape."""
+    """What one draw shows of one Function's backward.
+
+    Parameters
+    ----------
+    shapes : dict of int to set of shapes
+        Of its gradients, by input.
+    joint : set of (int, int)
+        Inputs whose gradients had one shape.
+    alike : bool
+        Some gradient had the shape of an incoming one, and other values.
+    """
 
     shapes: dict[int, set[Shape]] = field(default_factory=dict)
     joint: set[tuple[int, int]] = field(default_factory=set)
+    alike: bool = False
 
-    def see(self, gradients: Any) -> None:
+    def see(self, incoming: Any, gradients: Any) -> None:
         """Note the gradients of one call."""
+        self.alike |= any(
+            g is not None and v is not None and g.shape == v.shape and not np.array_equal(g.data, v.data)
+            for g in gradients for v in incoming
+        )
         found = {i: g.shape for i, g in enumerate(gradients) if g is not None}
         for i, shape in found.items():
             self.shapes.setdefault(i, set()).add(shape)
@@ -35,6 +50,7 @@ class Met:
         for slot, shapes in other.shapes.items():
             self.shapes.setdefault(slot, set()).update(shapes)
         self.joint |= other.joint
+        self.alike |= other.alike
 
 
 @cache
@@ -59,7 +75,7 @@ def meet(task: tuple[str, int]) -> tuple[dict[str, Met], int]:
         nodes += kind == "forward"
         if kind == "backward":
             cls = type(args[0])
-            met.setdefault(f"{cls.__module__}.{cls.__qualname__}", Met()).see(args[2])
+            met.setdefault(f"{cls.__module__}.{cls.__qualname__}", Met()).see(args[1], args[2])
 
     with events.listen(listener):
         gradients(*task)

@@ -66,7 +66,7 @@ def mutants_of(name: str, met: Met) -> list[Mutant]:
     """
     cls = Function.registry[name]
     found = []
-    for rule, slot in faults(met.shapes, met.joint):
+    for rule, slot in faults(met.shapes, met.joint, met.alike):
         one = f"gradient {slot}" if rule in SPOILT else "all gradients"
         line = f"gradients {slot // 100} and {slot % 100}" if rule == "swapped" else one
         found.append(Mutant(name, rule, line, slot=slot))
@@ -109,6 +109,16 @@ def _methods(source: str) -> set[str]:
         n.attr for n in ast.walk(ast.parse(source))
         if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id == "self"
     }
+
+
+def concerns_dtypes(mutant: Mutant) -> bool:
+    """Whether the change touches a dtype, so that float64 alone may not show it."""
+    if not mutant.source:
+        return False
+    if "dtype" in mutant.line:
+        return True
+    original = _sources(Function.registry[mutant.function])[mutant.where]
+    return bare(original).count("dtype") != mutant.source.count("dtype")
 
 
 @contextmanager

@@ -213,6 +213,10 @@ def _is_needs(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "needs"
 
 
+def _asks_needs(node: ast.AST) -> bool:
+    return any(_is_needs(inner) for inner in ast.walk(node))
+
+
 def _replaced(tree: ast.FunctionDef, node: ast.AST, other: ast.AST) -> ast.FunctionDef:
     number = node.number  # type: ignore[attr-defined]
 
@@ -238,7 +242,7 @@ def _changes(node: ast.AST, names: set[str]) -> Iterator[Change]:
             if isinstance(node.ops[0], old):
                 yield "comparison", ast.Compare(node.left, [new()], node.comparators)
     elif isinstance(node, (ast.If, ast.IfExp)):
-        if not _is_needs(node.test):
+        if not _asks_needs(node.test):
             yield "branch", _with_test(node, True)
             yield "branch", _with_test(node, False)
     elif isinstance(node, ast.Call):

@@ -20,7 +20,7 @@ from minicnn.testing.gradcheck import gradcheck
 from minicnn.testing.mutation import equivalents
 from minicnn.testing.mutation.faults import REMEMBERING, faults
 from minicnn.testing.mutation.meeting import Met, gradients, meet
-from minicnn.testing.mutation.mutant import Mutant, mutants_of, planted
+from minicnn.testing.mutation.mutant import Mutant, concerns_dtypes, mutants_of, planted
 from minicnn.testing.mutation.score import EQUIVALENT, KILLED, SURVIVED, Fate, MutationReport
 from minicnn.testing.report import Report
 from minicnn.testing.sweep import EXEMPT, Task, check, check_gradient
@@ -163,7 +163,7 @@ def _ordered(mutant: Mutant, draws: list[tuple[int, Draw, Met]]) -> tuple[Draw, 
     def hopeless(met: Met) -> bool:
         if mutant.source:
             return all(np.prod(shape) < 4 for shapes in met.shapes.values() for shape in shapes)
-        return (mutant.rule, mutant.slot) not in faults(met.shapes, met.joint)
+        return (mutant.rule, mutant.slot) not in faults(met.shapes, met.joint, met.alike)
 
     return tuple(draw for _, _, draw in sorted((hopeless(met), cost, draw) for cost, draw, met in draws))
 
@@ -178,7 +178,7 @@ def _some(found: list[Mutant], most: int | None, seed: int) -> list[Mutant]:
 def judge(trial: Trial) -> Fate:
     """Run the suite's checks on the library with the mutant in it, until one does not pass."""
     mutant = trial.mutant
-    screened = mutant.rule not in REMEMBERING and "dtype" not in mutant.line  # what float64 gradients show at once
+    screened = mutant.rule not in REMEMBERING and not concerns_dtypes(mutant)  # what float64 gradients show at once
     for draw in trial.draws[: _CLAIMED if trial.equivalent else None]:
         if screened and not _differs(mutant, draw):
             continue  # the gradients are as without the mutant: this check would take its time and pass
