@@ -112,7 +112,7 @@ def _mutate(options: argparse.Namespace) -> int:
     print(report)
     if options.json:
         options.json.write_text(report.to_json() + "\n", encoding="utf-8")
-    return 0 if report.score >= options.fail_under else 1
+    return 0 if report.score >= options.fail_under and not report.problems else 1
 
 
 def _targets(options: argparse.Namespace) -> int:

@@ -126,6 +126,7 @@ def test_list_names_cases_and_checks_nothing(capsys: pytest.CaptureFixture[str])
 
 class FakeScore:
     score = 0.9
+    problems = ()
 
     def to_json(self) -> str:
         return "{}"

@@ -83,6 +83,11 @@ def _layer_norm(rng: np.random.Generator) -> Sample:
     return Sample((x, shape, *affine), {"eps": 0.01})
 
 
+@case("layer_norm", variant="one", torch="torch.nn.functional.layer_norm", flat="one value is its own mean")
+def _layer_norm_one(rng: np.random.Generator) -> Sample:
+    return Sample((rng.standard_normal((3, 1)), (1,), *_affine(rng, 1)), {"eps": 0.1})
+
+
 @case("group_norm", torch="torch.nn.functional.group_norm", order=3)
 def _group_norm(rng: np.random.Generator) -> Sample:
     x = rng.standard_normal([(2, 4), (2, 4, 3), (1, 4, 2, 2)][int(rng.integers(3))]) * 2 + 1

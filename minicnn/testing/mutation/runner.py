@@ -76,7 +76,7 @@ def mutate(
     Raises
     ------
     ValueError
-        For an unknown op, a stale entry in the list of equivalent mutants, or a check that fails without any mutant.
+        For an unknown op, or a stale entry in the list of equivalent mutants.
     """
     start = time.monotonic()
     names = _chosen(ops)
@@ -106,9 +106,12 @@ def mutate(
     for position in crashed:
         [(_, fate)] = run_tasks(judge, [trials[position]], processes=2, limit_s=limit_s)
         fates[position] = _fate(trials[position], fate, reasons)
-    killers = sorted({f.by for f in fates.values() if f.by is not None})
-    _innocent(killers, processes)
     report = MutationReport(seed, list(seeds), most, [fates[i] for i in range(len(trials))])
+    report.problems = [
+        f"{fate.mutant} is listed as equivalent, but {fate.by} tells it apart"
+        for fate, trial in zip(report.fates, trials, strict=True) if trial.equivalent and fate.outcome == KILLED
+    ]
+    report.problems += _guilty(sorted({f.by for f in report.fates if f.by is not None}), processes)
     report.untouched = [name for name in names if name not in met and name not in EXEMPT]
     report.seconds = time.monotonic() - start
     return report
@@ -118,11 +121,9 @@ def _fate(trial: Trial, found: Fate | Died, reasons: dict[equivalents.Key, str])
     mutant = trial.mutant
     if isinstance(found, Died):  # a crash is noticed by whoever runs the suite, a mere delay is not
         found = Fate(mutant, KILLED if found.crashed else SURVIVED, None, "crash" * found.crashed, found.why)
-    if not trial.equivalent:
-        return found
-    if found.outcome == KILLED:
-        raise ValueError(f"mutate: {mutant} is listed as equivalent, but {found.by} tells it apart")
-    return Fate(mutant, EQUIVALENT, explanation=reasons[mutant.key])
+    if trial.equivalent and found.outcome == SURVIVED:
+        return Fate(mutant, EQUIVALENT, explanation=reasons[mutant.key])
+    return found
 
 
 def _chosen(ops: Sequence[str] | None) -> list[str]:
@@ -265,11 +266,9 @@ def _apart(a: Array | None, b: Array | None) -> bool:
     return not np.allclose(a, b, rtol=1e-12, atol=1e-13 * scale, equal_nan=True)
 
 
-def _innocent(killers: list[Draw], processes: int | None) -> None:
+def _guilty(killers: list[Draw], processes: int | None) -> list[str]:
     """Every draw that killed must pass without a mutant, or it proves nothing."""
     tasks = [Task(*draw) for draw in killers]
-    for position, outcome in run_tasks(check, tasks, processes=usable(processes, len(tasks))):
-        if isinstance(outcome, Died) or not outcome[0]:
-            case, seed = killers[position]
-            raise ValueError(f"mutate: {case} at seed {seed} does not pass without any mutant; mend that first")
-
+    found = run_tasks(check, tasks, processes=usable(processes, len(tasks)))
+    bad = sorted(i for i, outcome in found if isinstance(outcome, Died) or not outcome[0])
+    return [f"{killers[i][0]} at seed {killers[i][1]} does not pass without any mutant" for i in bad]

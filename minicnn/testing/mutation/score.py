@@ -62,6 +62,9 @@ class MutationReport:
         In the order of Functions, rules and lines.
     untouched : list of str
         Functions that no mutant was planted in, because no case runs their backward.
+    problems : list of str
+        What makes the score worthless until it is mended: a listed equivalent that a check tells apart, a check that
+        does not pass without any mutant.
     seconds : float
         Time taken; not part of the JSON.
     """
@@ -71,6 +74,7 @@ class MutationReport:
     most: int | None = None
     fates: list[Fate] = field(default_factory=list)
     untouched: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     def count(self, outcome: str, function: str | None = None) -> int:
@@ -113,7 +117,7 @@ class MutationReport:
             "equivalent": self.count(EQUIVALENT), "survived": self.count(SURVIVED), "seed": self.seed,
             "suite_seeds": self.seeds, "most_per_function": self.most, "killed_as": dict(verdicts),
             "rules": self.rules, "functions": self.functions,
-            "untouched": self.untouched, "not_killed": kept,
+            "untouched": self.untouched, "problems": self.problems, "not_killed": kept,
         }
 
     def to_json(self, *, every: bool = True) -> str:
@@ -133,5 +137,6 @@ class MutationReport:
                 lines.append(f"  {name.removeprefix('minicnn.ops.')}: {counts.get(KILLED, 0)} of {rest}")
                 for fate in alive:
                     lines += [f"    {fate.mutant}", f"      {fate.explanation}"]
+        lines += [f"  PROBLEM: {problem}" for problem in self.problems]
         lines += [f"  {name}: no case runs its backward" for name in self.untouched]
         return "\n".join(lines)
