@@ -69,6 +69,8 @@ def grade(options: argparse.Namespace) -> int:
     from minicnn.testing.exercises.grading import grade_file
     from minicnn.testing.exercises.page import page
 
+    if not options.file.is_file():
+        raise FileNotFoundError(f"grade: there is no file {options.file}")
     result = grade_file(options.file, seed=options.seed, limit_s=options.limit)
     print(result)
     if options.json:

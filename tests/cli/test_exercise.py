@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from minicnn.cli.main import main
-from minicnn.testing.exercises import NAMES
+from minicnn.testing.exercises import NAMES, find, sheet
 from tests.testing.exercises.filled import file
 
 SGD = "return w - lr * (momentum * v + g), momentum * v + g"
@@ -53,6 +55,13 @@ def test_grades_end_with_0_or_1_and_are_written(tmp_path: Path, capsys: pytest.C
     assert "http" not in html
 
 
+def test_an_unstarted_file_says_so_when_it_is_run(tmp_path: Path) -> None:
+    path = tmp_path / "softmax.py"
+    path.write_text(sheet.write(find("softmax")), encoding="utf-8")
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "backward is not written yet\n")
+
+
 def test_an_unstarted_file_ends_with_1(tmp_path: Path) -> None:
     assert main(["exercise", "adam", "--output", str(tmp_path / "adam.py")]) == 0
     assert main(["grade", str(tmp_path / "adam.py")]) == 1
@@ -63,7 +72,7 @@ def test_an_unstarted_file_ends_with_1(tmp_path: Path) -> None:
     [
         (["exercise", "softmaxx"], "did you mean 'softmax'"),
         (["exercise", "relu", "--student", "a\nb", "--output", "never.py"], "a student is 1 to 80"),
-        (["grade", "missing.py"], "missing.py"),
+        (["grade", "missing.py"], "minicnn: grade: there is no file missing.py\n"),
         (["grade", __file__], "is no exercise file"),
     ],
 )

@@ -211,7 +211,13 @@ def _look(exercise: Exercise, student: str) -> str:
     call = f"{exercise.function}({', '.join(names)}{options})"
     lines = [_assignment(name, value) for name, value in shown]
     star = "*" if len(named) > 1 else ""
-    lines += [f"yours = {call}", f'print("yours:", {star}yours, "right:", {", ".join(named)}, sep="\\n")']
+    lines += [
+        "try:",
+        f"    yours = {call}",
+        "except NotImplementedError:",
+        f'    raise SystemExit("{exercise.function} is not written yet")',
+        f'print("yours:", {star}yours, "right:", {", ".join(named)}, sep="\\n")',
+    ]
     return "\n".join(lines)
 
 
