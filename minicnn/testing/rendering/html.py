@@ -14,6 +14,12 @@ from minicnn.testing.rendering.record import Record, pair, record
 from minicnn.testing.rendering.verdicts import OUTCOMES, meaning, outcome, printable
 from minicnn.testing.report import Report
 
+_ZERO = "PASS (zero)"
+_ZERO_MEANS = (
+    f"{_ZERO}: backward and the numerical value are zero along every probe of this pair, as where an output does not "
+    "depend on an input. Alone it would prove little; the check as a whole could have failed, or was declared flat."
+)
+
 
 def html(reports: Iterable[Report | Mapping[str, Any]], *, title: str = "Gradient checks") -> str:
     """One self-contained page about some reports, worst first.
@@ -75,7 +81,8 @@ def _overview(records: list[Record]) -> str:
         for i, (word, made) in enumerate(zip(words, records, strict=True))
     ]
     head = ["Verdict", "Check", "Probable cause", "Order", "Seed", "Comparisons", "Seconds"]
-    return f"<p>{len(records)} checks: {counts}.</p>\n" + _table(head, rows, numbers=(3, 4, 5, 6))
+    checks = "1 check" if len(records) == 1 else f"{len(records)} checks"
+    return f"<p>{checks}: {counts}.</p>\n" + _table(head, rows, numbers=(3, 4, 5, 6))
 
 
 def _section(i: int, made: Record) -> str:
@@ -119,9 +126,12 @@ def _compared(made: Record, *, shown: bool) -> list[str]:
         return []
     rows = []
     for c in made["compared"]:
-        word = "VACUOUS" if c["vacuous"] and c["verdict"] == "PASS" else c["verdict"]
+        word = shown_as = c["verdict"]
+        if word == "PASS" and c["vacuous"]:
+            empty = made["vacuous"] and c["input"] in made["flat"]
+            word, shown_as = ("VACUOUS", "VACUOUS") if empty else ("PASS", _ZERO)
         rows.append([
-            str(c["order"]), _text(c["input"]), _text(c["output"]), f'<span class="verdict {word}">{word}</span>',
+            str(c["order"]), _text(c["input"]), _text(c["output"]), f'<span class="verdict {word}">{shown_as}</span>',
             _text(c["where"]), _number(c["analytic"]), _number(c["numeric"]),
             f"{c['error']:.1g}", f"{c['allowed']:.1g}", _ratio(c["analytic"], c["numeric"]), _text(c["method"]),
         ])
@@ -132,7 +142,9 @@ def _compared(made: Record, *, shown: bool) -> list[str]:
     table = _table(head, rows, numbers=(5, 6, 7, 8, 9))
     # closed where all is well: the overview has said so
     state = " open" if shown else ""
-    return [f"<details{state}><summary>Inputs and outputs, {len(rows)} compared</summary>", table, "</details>"]
+    caption = [f'<p class="soft">{_ZERO_MEANS}</p>'] if any(_ZERO in row[3] for row in rows) else []
+    summary = f"<details{state}><summary>Inputs and outputs, {len(rows)} compared</summary>"
+    return [summary, table, *caption, "</details>"]
 
 
 def _notes(notes: list[str]) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -120,6 +121,17 @@ def test_a_failure_shows_values_cause_seed_and_how_to_repeat_it():
         assert words in page.text
     assert "d output 0[2] / d input 0[0, 2]: backward 64, numerical 1 ± 1e-12" in page.text  # a tooltip
     assert len(page.all("svg")) == 2 and all(svg["role"] == "img" and svg["aria-label"] for svg in page.all("svg"))
+
+
+def test_a_zero_slope_is_vacuous_only_where_the_check_is():
+    report = passed("two outputs")
+    report.compared.append(Comparison("input 0", "output 1", 1, "PASS", True, "[0]", 0.0, 0.0, 1e-12, 1e-8))
+    for made in (report, replace(vacuous(), expected_flat=True)):
+        text = Page(html([made])).text
+        assert "PASS (zero)" in text and "zero along every probe of this pair" in text and "VACUOUS" not in text
+    text = Page(html([vacuous()])).text
+    assert "PASS (zero)" not in text and text.count("VACUOUS") == 4
+    assert "1 check: 1 VACUOUS" in text
 
 
 def test_each_verdict_is_explained():
