@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from minicnn.cli import targets
 from minicnn.cli.numbers import natural, positive
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def add_to(subparsers: Any) -> None:
     draw.add_argument("--seeds", metavar="N", type=positive, help="N random seeds, which the report names (default: 1)")
     draw.add_argument("--seed", metavar="S", type=natural, action="append", help="this seed: reproduces a report")
     parser.add_argument("--order", metavar="K", type=positive, help="at most this derivative order")
-    parser.add_argument("--device", default="cpu", help="where to compute (default: cpu)")
+    parser.add_argument("--device", help="where to compute the library's ops (default: cpu)")
     parser.add_argument("--budget", metavar="SECONDS", type=float, help="begin nothing after this time")
     parser.add_argument("--jobs", metavar="N", type=positive, help="processes (default: one per core)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the report as JSON")
@@ -62,9 +61,9 @@ def add_to(subparsers: Any) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Run what was asked for, print and write the reports, and return the exit code."""
-    if options.targets and (options.mutate or options.op):
-        raise ValueError("gradcheck: --op and --mutate are about the library's ops, not about MODULE:FUNCTION")
-    if options.mutate and (options.html or options.junit or options.order or options.budget):
+    if options.targets and (options.mutate or options.op or options.device):
+        raise ValueError("gradcheck: --op, --mutate and --device are about the library's ops, not MODULE:FUNCTION")
+    if options.mutate and (options.html or options.junit or options.order or options.budget or options.device):
         raise ValueError("gradcheck: --mutate knows --op, --seeds, --seed, --most, --fail-under, --jobs and --json")
     for path in (options.json, options.html, options.junit):
         if path is not None and not path.parent.is_dir():  # known before minutes of work, not after
@@ -77,26 +76,30 @@ def command(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from minicnn.testing.cases.case import all_cases
+    from minicnn.testing.sweep import chosen
 
-    for case in all_cases():
-        if not options.op or case.op in options.op or case.id in options.op:
-            print(f"{case.id}  {f'order {case.order}' if case.differentiable else 'values only'}")
+    for case in chosen(options.op):
+        print(f"{case.id}  {f'order {case.order}' if case.differentiable else 'values only'}")
     return 0
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from minicnn.testing.sweep import sweep
+    from minicnn.testing.sweep import chosen, counted, sweep
+    from minicnn.testing.workers import usable
 
+    seeds = _seeds(options)
+    draws = len(seeds) * len(chosen(options.op))
+    processes = usable(options.jobs, draws)
+    _say(f"checking {counted(draws, 'draw')} in {processes} process{'es' * (processes > 1)}")
     with _progress("checking") as progress:
         report = sweep(
-            ops=options.op, seeds=_seeds(options), order=options.order, device=options.device,
+            ops=options.op, seeds=seeds, order=options.order, device=options.device or "cpu",
             processes=options.jobs, budget_s=options.budget, progress=progress,
         )
     print(report)
     if options.json:
         options.json.write_text(report.to_json() + "\n", encoding="utf-8")
-    _write(options, report.reports, "Gradient sweep")
+    _write(options, report.records, "Gradient sweep")
     return _code(report.verdict, report.vacuous)
 
 
@@ -104,6 +107,7 @@ def _mutate(options: argparse.Namespace) -> int:
     from minicnn.testing.mutation import mutate
 
     seeds = _seeds(options) if options.seeds else list(range(5))
+    _say("planting faults")
     with _progress("planting faults") as progress:
         report = mutate(
             ops=options.op, seeds=seeds, seed=options.seed[0] if options.seed else 0, most=options.most,
@@ -118,20 +122,26 @@ def _mutate(options: argparse.Namespace) -> int:
 def _targets(options: argparse.Namespace) -> int:
     import json
 
+    from minicnn.testing.rendering import record
+
     if options.seed and len(options.seed) > 1:
         raise ValueError("gradcheck: MODULE:FUNCTION is checked with one seed, or with --seeds N random ones")
     defaults: dict[str, Any] = {} if options.budget is None else {"budget_s": options.budget}
+    order = f" --order {options.order}" if options.order else ""
     reports: list[Report] = []
+    pages: list[Mapping[str, Any]] = []
     for target in options.targets:
-        found = _load(target)
+        found = targets.load(target)
         for seed in _seeds(options):
-            reports += _reports(target, found(), {**defaults, "seed": seed}, options.order)
+            made = targets.check(target, found, seed, options.order, **defaults)
+            reports += made
+            pages += [record(r, reproduce=f"minicnn gradcheck {target} --seed {r.seed}{order}") for r in made]
     for report in reports:
         print(report)
     if options.json:
         records = [json.loads(report.to_json()) for report in reports]
         options.json.write_text(json.dumps({"reports": records}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    _write(options, reports, ", ".join(options.targets))
+    _write(options, pages, ", ".join(options.targets))
     return max((_code(r.verdict, r.vacuous) for r in reports), key=[0, _OPEN, 1].index, default=0)
 
 
@@ -147,7 +157,7 @@ def _seeds(options: argparse.Namespace) -> list[int]:
     return sorted(secrets.randbelow(2**31) for _ in range(options.seeds or 1))
 
 
-def _write(options: argparse.Namespace, reports: list[Report], title: str) -> None:
+def _write(options: argparse.Namespace, reports: list[Mapping[str, Any]], title: str) -> None:
     from minicnn.testing.rendering import html, junit
 
     if options.html:
@@ -156,56 +166,9 @@ def _write(options: argparse.Namespace, reports: list[Report], title: str) -> No
         options.junit.write_text(junit(reports), encoding="utf-8")
 
 
-def _load(target: str) -> Callable[[], Any]:
-    """The function that ``module:function`` or ``path.py:function`` names."""
-    place, colon, name = target.rpartition(":")
-    if not colon or not place or not name:
-        raise ValueError(f"gradcheck: expected MODULE:FUNCTION, got {target!r}")
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)  # as `python -m` has it
-    try:
-        module = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
-    except ImportError as error:
-        raise ValueError(f"gradcheck: {place} cannot be imported: {error}") from error
-    try:
-        found: Callable[[], Any] = getattr(module, name)
-    except AttributeError:
-        raise ValueError(f"gradcheck: {place} has no function {name!r}") from None
-    if not callable(found):
-        raise TypeError(f"gradcheck: {target} is no function but {type(found).__name__}")
-    return found
-
-
-def _from_file(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise ValueError(f"gradcheck: there is no file {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _reports(target: str, found: Any, defaults: dict[str, Any], order: int | None) -> list[Report]:
-    """Reports from what a target returned: ready ones as they are, arguments checked."""
-    from minicnn.testing import Report, gradcheck
-
-    if isinstance(found, Report):
-        return [found]
-    if isinstance(found, list):
-        return [report for item in found for report in _reports(target, item, defaults, order)]
-    if isinstance(found, tuple) and len(found) in {2, 3} and callable(found[0]):
-        found = {"f": found[0], "inputs": found[1], **(found[2] if len(found) == 3 else {})}
-    if not isinstance(found, dict) or not {"f", "inputs"} <= set(found):
-        raise TypeError(
-            f"gradcheck: {target} must return a Report, (f, inputs), (f, inputs, options), a dict with 'f' and "
-            f"'inputs', or a list of these; it returned {type(found).__name__}"
-        )
-    arguments = {**defaults, "name": target, **found}
-    if order is not None:
-        arguments["order"] = min(order, arguments.get("order", order))
-    return [gradcheck(**arguments)]
+def _say(what: str) -> None:
+    """What takes so long, on stderr, before it does."""
+    print(f"{what} (the first run compiles kernels, which can take minutes)", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -216,9 +179,10 @@ def _progress(title: str) -> Iterator[Callable[[int, int], None] | None]:
         yield None
         return
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,7 @@ from minicnn.testing.cases.case import CASES, Case, all_cases
 from minicnn.testing.contracts import functions_of
 from minicnn.testing.gradcheck import gradcheck
 from minicnn.testing.memory import differences, mixed
+from minicnn.testing.rendering.record import record
 from minicnn.testing.report import FAIL, INCONCLUSIVE, PASS, VERDICTS, Finding, Report
 from minicnn.testing.workers import Died, run_tasks, usable
 
@@ -132,6 +133,15 @@ class SweepReport:
         """The reports of all rows."""
         return [row.report for row in self.rows]
 
+    @property
+    def records(self) -> list[Mapping[str, Any]]:
+        """Of all rows what pages and JUnit XML show, with the command that repeats each."""
+        order = f" --order {self.order}" if self.order else ""
+        return [
+            record(row.report, reproduce=f"minicnn gradcheck --op {row.case} --seed {row.seed}{order}")
+            for row in self.rows
+        ]
+
     def summary(self) -> dict[str, Any]:
         """Totals, draws per op, and the rows that are not fine."""
         per_op: dict[str, int] = {}
@@ -156,22 +166,38 @@ class SweepReport:
         facts = self.summary()
         lines = [f"{self.verdict}{', VACUOUS' if self.vacuous else ''}: {_totals(facts)} in {self.seconds:.0f} s"]
         shown = ", ".join(map(str, self.seeds))
-        order = "the declared order" if self.order is None else f"order {self.order}"
-        lines.append(f"  seeds {shown}; up to {order}{'; three memory layouts' if self.layouts else ''}")
+        reached = max((row.report.order for row in self.rows), default=self.order)
+        order = "the declared order" if self.order is None else f"order {reached}"
+        seeds = f"seed{'s' * (len(self.seeds) != 1)} {shown}"
+        lines.append(f"  {seeds}; up to {order}{'; three memory layouts' if self.layouts else ''}")
         for op in facts["draws_per_op"]:
             bad = [row for row in self.rows if row.op == op and not row.fine]
             if bad:
                 lines.append(f"  {op}: {_worst(bad)}")
         lines += [f"  {name}: registered, and met by no case" for name in self.uncovered]
         if self.unrun:
-            lines.append(f"  {self.unrun} draws were not run: the time budget was spent")
+            were = "was" if self.unrun == 1 else "were"
+            lines.append(f"  {counted(self.unrun, 'draw')} {were} not run: the time budget was spent")
         return "\n".join(lines)
 
 
 def _totals(facts: dict[str, Any]) -> str:
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in facts["verdicts"].items())
     flags = f", {facts['vacuous']} vacuous" if facts["vacuous"] else ""
-    return f"{facts['draws']} draws of {facts['cases']} cases of {facts['ops']} ops: {verdicts}{flags}"
+    met = " of ".join(counted(facts[f"{word}s"], word) for word in ("draw", "case", "op"))
+    return f"{met}: {verdicts or 'nothing was run'}{flags}"
+
+
+def counted(count: int, word: str) -> str:
+    """A number with its noun.
+
+    Examples
+    --------
+    >>> from minicnn.testing.sweep import counted
+    >>> counted(1, "draw"), counted(2, "draw")
+    ('1 draw', '2 draws')
+    """
+    return f"{count} {word}{'s' * (count != 1)}"
 
 
 def _worst(rows: list[Row]) -> str:
@@ -181,7 +207,7 @@ def _worst(rows: list[Row]) -> str:
     what = str(report.findings[0]) if report.findings else f"the derivative is zero everywhere: {report.flat}"
     causes = f" [{', '.join(report.causes)}]" if report.causes else ""
     flag = ", VACUOUS" if report.vacuous else ""
-    more = f" (and {len(rows) - 1} more draws)" if len(rows) > 1 else ""
+    more = f" (and {counted(len(rows) - 1, 'more draw')})" if len(rows) > 1 else ""
     return f"{report.verdict}{flag}: {first.case}, seed {first.seed}: {what}{causes}{more}"
 
 
@@ -239,7 +265,7 @@ def sweep(
     find_device(device)
     if order is not None and order < 1:
         raise ValueError(f"sweep: order must be at least 1, got {order}")
-    cases = _chosen(ops)
+    cases = chosen(ops)
     tasks = [Task(case.id, int(seed), order, layouts) for seed in seeds for case in cases]
     report = SweepReport(sorted({int(seed) for seed in seeds}), order, layouts)
     stop_at = None if budget_s is None else start + budget_s
@@ -264,7 +290,20 @@ def sweep(
     return report
 
 
-def _chosen(ops: Sequence[str] | None) -> list[Case]:
+def chosen(ops: Sequence[str] | None) -> list[Case]:
+    """The cases of some ops, or single cases, by name; all without names.
+
+    Raises
+    ------
+    ValueError
+        For a name that nothing has; the message names the closest.
+
+    Examples
+    --------
+    >>> from minicnn.testing.sweep import chosen
+    >>> [case.id for case in chosen(["exp", "conv2d/groups"])]
+    ['conv2d/groups', 'exp']
+    """
     cases = all_cases()
     if ops is None:
         return cases

@@ -37,6 +37,18 @@ def ready():
 def nothing():
     return 3
 
+def broken():
+    return {}["no such key"]
+
+def broken_inside():
+    return f_that_raises, [X], {"backward": lambda gy, x: gy}
+
+def f_that_raises(x):
+    raise ValueError("three is\\nneeded")
+
+def refused():
+    return np.sin, [X], {"backward": lambda gy, x: gy, "order": 0}
+
 value = 3
 """
 
@@ -95,12 +107,68 @@ def test_bad_targets_are_one_line_and_code_2(
     assert message in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [("broken", ["mine_to_check:broken raised KeyError", "(mine_to_check.py:29)"]),
+     ("broken_inside", ["mine_to_check:broken_inside raised ValueError: three is needed (mine_to_check.py:35)"]),
+     ("refused", ["mine_to_check:refused: ", "order"])],
+)
+def test_a_target_that_raises_is_bad_input(
+    target: str, words: list[str], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["gradcheck", f"mine_to_check:{target}"]) == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in words) and error.count("\n") == 1, error
+    with pytest.raises((ValueError, TypeError)) as raised:
+        main(["--debug", "gradcheck", f"mine_to_check:{target}"])
+    assert raised.value.__cause__ is not None
+
+
+def test_a_file_that_does_not_load_is_bad_input(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for text, said in (("x = 1\ny = 1 / 0\n", "ZeroDivisionError: division by zero"), ("x = (\n", "SyntaxError")):
+        (here / "bad_to_check.py").write_text(text, encoding="utf-8")
+        assert main(["gradcheck", "bad_to_check.py:f"]) == 2
+        error = capsys.readouterr().err
+        assert f"bad_to_check.py raised {said}" in error and "(bad_to_check.py:" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "hint"),
+    [("relu", "did you mean --op relu?"), ("relo", "did you mean --op relu?"), ("gone.py", "there is no file gone.py"),
+     ("mine_to_check.py", "mine_to_check.py has right, wrong, kinked,"), ("mine_to_check", "has right, wrong"),
+     ("mine_to_check:rihgt", "no function 'rihgt'; mine_to_check.py has right"),
+     ("empty_to_check.py:", "empty_to_check.py has no function without arguments")],
+)
+def test_an_incomplete_target_gets_a_hint(
+    target: str, hint: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "empty_to_check.py").write_text("def f(x): ...\ndef _g(): ...\n1 / 0\n", encoding="utf-8")
+    assert main(["gradcheck", target]) == 2
+    error = capsys.readouterr().err
+    assert hint in error and error.count("\n") == 1, error
+    assert "f_that_raises" not in error and "_g" not in error
+
+
+@pytest.mark.parametrize("more", [[], ["--mutate"]])
+def test_an_op_that_is_nearly_right_is_suggested(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gradcheck", "--op", "relo", *more]) == 2
+    assert "did you mean 'relu'?" in capsys.readouterr().err
+
+
+def test_a_page_of_own_functions_names_the_command(here: Path) -> None:
+    assert main(["gradcheck", "mine_to_check:right", "--seed", "5", "--junit", "r.xml"]) == 0
+    assert "minicnn gradcheck mine_to_check:right --seed 5" in (here / "r.xml").read_text(encoding="utf-8")
+
+
 def test_the_sweep_writes_json_page_and_junit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = {name: tmp_path / f"r.{name}" for name in ("json", "html", "junit")}
     options = [str(x) for name, path in files.items() for x in (f"--{name}", path)]
     assert main(["gradcheck", "--op", "exp", "mul/number", "--seed", "4", "--jobs", "1", *options]) == 0
-    assert "PASS: 2 draws of 2 cases of 2 ops" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert printed.out.startswith("PASS: 2 draws of 2 cases of 2 ops")
+    assert printed.err.startswith("checking 2 draws in 1 process (the first run compiles kernels")
     assert json.loads(files["json"].read_text())["seeds"] == [4]
+    assert all("minicnn gradcheck --op mul/number --seed 4" in files[kind].read_text() for kind in ("html", "junit"))
     assert "exp (seed 4)" in files["html"].read_text() and "exp (seed 4)" in files["junit"].read_text()
 
 
@@ -152,6 +220,7 @@ def test_the_mutation_score_has_a_threshold(
 
 @pytest.mark.parametrize(
     "argv", [["--op", "expp"], ["--device", "abacus"], ["a:b", "--mutate"], ["--mutate", "--html", "x.html"],
+             ["math:sqrt", "--device", "cpu"], ["--mutate", "--device", "cpu"], ["--list", "--op", "relo"],
              ["--json", "no/such/folder/x.json"]],
 )
 def test_bad_options_end_with_2(argv: list[str]) -> None:

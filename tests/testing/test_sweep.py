@@ -132,6 +132,20 @@ def test_the_order_is_capped() -> None:
     assert check(Task("tanh", 0))[0].order == CASES["tanh"].order == 3
 
 
+def test_the_order_that_was_reached_is_told() -> None:
+    text = str(sweep(ops=["tanh", "eq"], seeds=[0], order=9, processes=1))
+    assert "2 draws of 2 cases of 2 ops: 2 PASS" in text and "seed 0; up to order 3;" in text
+    text = str(sweep(ops=["eq"], seeds=[0], processes=1))
+    assert "1 draw of 1 case of 1 op: 1 PASS" in text and "up to the declared order" in text
+
+
+def test_every_record_names_the_command_that_repeats_it() -> None:
+    report = sweep(ops=["eq"], seeds=[4, 5], order=1, processes=1)
+    assert [made["reproduce"] for made in report.records] == [
+        f"minicnn gradcheck --op eq --seed {seed} --order 1" for seed in (4, 5)
+    ]
+
+
 def test_a_spent_budget_leaves_the_rest_open() -> None:
     report = sweep(ops=["exp", "log"], seeds=range(3), budget_s=0.0, processes=1)
     assert report.verdict == INCONCLUSIVE and report.unrun == 6 - len(report.rows)
