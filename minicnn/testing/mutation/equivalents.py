@@ -47,4 +47,5 @@ def stale(reasons: dict[Key, str], mutants: Iterable[Mutant]) -> list[Key]:
     """
     every = list(mutants)
     keys, functions = {mutant.key for mutant in every}, {mutant.function for mutant in every}
-    return [key for key in reasons if key[0] in functions and key not in keys and key[1] not in NAMED]
+    named = [key for key in reasons if key not in keys and key[1] not in NAMED]
+    return [key for key in named if key[0] in functions or key[0].rpartition(".")[0] in functions]

@@ -48,7 +48,7 @@ class Mutant:
     @property
     def key(self) -> tuple[str, str, str]:
         """What tells it from all others, and what :mod:`equivalents` are listed by."""
-        return self.function, self.rule, self.line
+        return self.function + f".{self.where}" * (self.where != "backward"), self.rule, self.line
 
     def __str__(self) -> str:
         return f"{self.function.rsplit('.', 1)[-1]}.{self.where}: {self.rule}: {self.line}"

@@ -72,8 +72,11 @@ def edits(source: str, *, helper: bool = False) -> list[Edit]:
             continue
         seen.add(text)
         after = _statements(_parsed(text))
-        new = "; ".join(line for line in after if line not in before)
-        line = new or "without: " + "; ".join(line for line in before if line not in after)
+        new = [line for line in after if line not in before and not (rule == "detached" and line == "if True:")]
+        old = "; ".join(line for line in before if line not in after)
+        line = "; ".join(new) or f"without: {old}"
+        if line in {"if True:", "if False:", "pass"}:
+            line += f" for {old}"
         twins = sum((edit.rule, edit.line) == (rule, line) for edit in found)
         found.append(Edit(rule, line + f" ({twins + 1})" * bool(twins), text))
     return found
