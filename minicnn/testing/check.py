@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn.core.types import Array
 from minicnn.testing.numeric import EPS, Slope, entries, noise_level, reach, slope
-from minicnn.testing.point import Point, same
+from minicnn.testing.point import COTANGENTS, Point, balance
 from minicnn.testing.report import VERDICTS, Comparison
 from minicnn.testing.subjects import OUTSIDE
 
@@ -65,20 +65,17 @@ class Check(Point):
 
     def run(self, *, directions: int, coordinates: bool) -> None:
         """Compare along random directions, and along coordinates where asked."""
-        self.middle = self.dots(self.arrays)
-        if not same(self.middle, again := self.dots(self.arrays)):
-            spread = np.max(np.abs(self.middle - again) / np.maximum(np.abs(self.middle), 1e-300))
-            if not spread < 1e-12:
-                self.find("random", "f", "two calls at the same point gave different values")
-                return
-        # how large a slope would be if f were of first degree: slopes far below are rounding
-        self.natural = np.array([
-            float(np.sum(np.abs(y * v))) for vs in self.cotangents for y, v in zip(self.results, vs, strict=True)
-        ])
+        self.middle = self.dots(self.arrays)  # zero, or the rounding of a sum in varying order
+        if not np.all(np.abs(self.middle) <= 1e-12 * self.sizes(None)):
+            self.find("random", "f", "two calls at the same point gave different values")
+            return
         line = [r * self.random.uniform(-1, 1, r.shape) for r in self.reach]
-        self.noise = noise_level(
-            lambda t: self.dots([a + t * d for a, d in zip(self.arrays, line, strict=True)]), self.middle
-        )
+
+        def along(t: float) -> list[Array]:
+            return [np.asarray(a + t * d) for a, d in zip(self.arrays, line, strict=True)]
+
+        self.natural = self.sizes(along(1e-3))
+        self.noise = noise_level(lambda t: self.dots(along(t)), self.natural)
         for block, x in enumerate(self.arrays):
             if not self.sound[block]:
                 continue
@@ -98,6 +95,22 @@ class Check(Point):
                 o = self.outcomes[block, j]
                 if o.trouble and o.verdict == "FAIL" and not o.columns:  # several kinks may hide each other in a sum
                     o.verdict = "NONDIFFERENTIABLE"
+
+    def sizes(self, elsewhere: list[Array] | None) -> Array:
+        """How large each slope would be if F were of first degree; of the outputs that change on the way elsewhere."""
+        try:
+            others = [None] * len(self.results) if elsewhere is None else self.values(elsewhere)
+        except OUTSIDE:
+            others = [None] * len(self.results)
+        found = []
+        for vs in self.cotangents:
+            for y, z, v in zip(self.results, others, vs, strict=True):
+                counted = np.isfinite(y)
+                if z is not None and z.shape == y.shape and np.any(counted & (y != z)):
+                    counted = counted & (y != z)
+                with np.errstate(over="ignore"):
+                    found.append(float(np.sum(np.abs(np.where(counted, y, 0.0) * v))))
+        return np.array(found)
 
     def explain_infinite(self, block: int) -> None:
         """A gradient that is not finite is wrong, unless there is no derivative at those elements."""
@@ -141,9 +154,7 @@ class Check(Point):
 
     def balance(self, block: int, u: Array) -> Array:
         """Weights up to 1 that let elements of small slope count as much as those of large slope."""
-        share = np.max([np.abs(g[block] * u) for g in self.gradient], axis=0)
-        small = float(np.quantile(share, 0.1))
-        return np.minimum(1.0, np.maximum(small, 1e-6 * float(np.max(share))) / np.maximum(share, 1e-300))
+        return balance(np.max([np.abs(g[block] * u) for g in self.gradient], axis=0))
 
     def probe(self, block: int, where: str, u: Array, column: int | None) -> None:
         """One direction: every component's slope against its gradient."""
@@ -155,12 +166,18 @@ class Check(Point):
             scale = np.array([_norm(g[block] * far) / np.sqrt(u.size) for g in self.gradient])
         found = slope(
             lambda t: self.dots(self.moved(block, t * u)), self.middle, self.noise,
-            scale=scale, expected=exact, floor=1e-10 * np.max(self.natural),
+            scale=scale, expected=exact, floor=1e-10 * np.max(self.natural), eps=self.relative_noise(),
         )
         method = self.refine(block, u, found, scale)
         size = np.maximum(np.abs(exact), np.abs(found.value))
-        zero = 4 * found.error + 16 * (EPS * self.natural + self.noise)  # what cannot be told from nothing
-        allowed = _RTOL * size + _ATOL * scale + zero
+        nothing = 16 * (EPS * self.natural + self.noise)  # slopes below this are rounding, in backward too
+        allowed = _RTOL * size + _ATOL * scale + 4 * found.error
+        zero = np.maximum(4 * found.error, nothing)
+        count = len(self.results)
+        beside = self.natural.reshape(COTANGENTS, count)
+        rounding = 1e-13 * np.array([  # an output that is zero beside others carries their rounding only
+            np.max(np.delete(beside[c // count], c % count), initial=0.0) for c in range(len(exact))
+        ])
         for c in range(len(exact)):
             outcome = self.outcomes[block, c % len(self.results)]
             self.comparisons += 1
@@ -172,17 +189,25 @@ class Check(Point):
                 outcome.flat = False
                 continue
             outcome.flat &= bool(abs(found.value[c]) <= zero[c])
-            ratio = float(abs(exact[c] - found.value[c]) / max(allowed[c], np.finfo(float).tiny))
+            gap = 0.0 if size[c] <= nothing[c] else abs(exact[c] - found.value[c])
+            ratio = float(gap / max(allowed[c], np.finfo(float).tiny))
             unit = float(np.max(np.abs(u))) if column is not None else 1.0  # back to the slope per unit of the element
             values = (float(v[c]) / unit for v in (exact, found.value, found.error, allowed))
-            judged = max(size[c], scale[c], 1e-2 * float(np.max(self.natural)))
-            wide = found.error[c] > _WIDE * judged and max(size[c], scale[c]) > zero[c]
+            judged = max(size[c], scale[c])
+            seen = abs(found.value[c]) if abs(found.value[c]) > 4 * found.error[c] else 0.0
+            something = max(abs(exact[c]), scale[c], seen) > max(nothing[c], rounding[c])
+            wide = something and 4 * found.error[c] > _WIDE * judged
             verdict = "FAIL" if ratio > 1 else "INCONCLUSIVE" if wide else "PASS"
             if verdict == "FAIL" and column is not None:
                 outcome.columns.append(column)
             if (VERDICTS.index(verdict), -ratio) < (VERDICTS.index(outcome.verdict), -outcome.ratio):
                 outcome.verdict, outcome.ratio, outcome.where, outcome.method = verdict, ratio, where, method
                 outcome.analytic, outcome.numeric, outcome.error, outcome.allowed = values
+
+    def relative_noise(self) -> Array:
+        """Rounding of f relative to its size: that of float64, or the measured one where it is larger."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.natural > 0, np.clip(self.noise / self.natural, EPS, 1e-3), EPS)
 
     def refine(self, block: int, u: Array, found: Slope, scale: Array) -> str:
         """Sharpen wide error bars by a complex step or by extended precision, where f allows them and they agree."""
@@ -192,6 +217,7 @@ class Check(Point):
         try:
             moved = [a + (_COMPLEX_STEP * 1j) * u if i == block else a for i, a in enumerate(self.arrays)]
             value = self.dots(moved).imag / _COMPLEX_STEP
+            value[value == 0] = np.nan  # a real result: f left the complex numbers on the way
             error = 64 * EPS * np.maximum(np.abs(value), scale) + 4 * (EPS * self.natural + self.noise)
             if self.adopt(found, value, error):
                 return "complex step"
@@ -202,7 +228,7 @@ class Check(Point):
             noise = self.noise * (np.finfo(np.longdouble).eps / EPS)
             finer = slope(
                 lambda t: self.dots([a + t * u if i == block else a for i, a in enumerate(wide)]), middle, noise,
-                scale=scale, eps=float(np.finfo(np.longdouble).eps),
+                scale=scale, eps=self.relative_noise() * (np.finfo(np.longdouble).eps / EPS),
             )
             if self.adopt(found, finer.value.astype(float), finer.error.astype(float)):
                 return "extended precision"
@@ -215,6 +241,7 @@ class Check(Point):
         """Take values that agree with the central differences and are sharper; whether all did."""
         with np.errstate(invalid="ignore"):
             good = (np.abs(value - found.value) <= found.error + error) & (error < 0.1 * found.error)
+            good &= found.error <= 0.1 * np.abs(value)  # agreement with a bar wider than that says nothing
         if not np.all(good | (found.error <= error)):
             return False
         found.value[good], found.error[good] = value[good], error[good]

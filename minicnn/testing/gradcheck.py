@@ -16,13 +16,13 @@ import numpy as np
 
 from minicnn.testing.check import Check
 from minicnn.testing.diagnosis import diagnose_all, from_finding
-from minicnn.testing.evidence import Evidence
+from minicnn.testing.evidence import Diagnosis, Evidence
 from minicnn.testing.jacobian import locate
 from minicnn.testing.nearby import merged, nearby
 from minicnn.testing.point import Clock, same
 from minicnn.testing.problem import Problem
 from minicnn.testing.report import FAIL, NONDIFFERENTIABLE, PASS, Comparison, Finding, Report
-from minicnn.testing.subjects import Pair
+from minicnn.testing.subjects.pair import NO_SECOND_ORDER
 
 
 def gradcheck(
@@ -104,7 +104,8 @@ def gradcheck(
     nearby were tried, and the rule was not wrong there. ``INCONCLUSIVE``: a bar too wide to tell. ``vacuous``: along
     every probe the slope is zero within its bar, so that a wrong rule might have passed.
 
-    Time is about ``8 (n + 6)`` calls of ``f`` for ``n`` input elements up to 64, and about 120 calls for larger inputs.
+    A check that passes takes about 120 calls of ``f`` for each input; one that fails, or whose bars are wide, up to
+    several thousand.
 
     References
     ----------
@@ -123,12 +124,15 @@ def gradcheck(
     >>> bool(gradcheck(lambda x, y: x * y, [np.array([1.0, 2.0]), np.array([3.0, -1.0])], order=2))
     True
     """
-    if order < 1:
-        raise ValueError(f"gradcheck: order must be at least 1, got {order}")
+    if not isinstance(order, int) or order < 1:
+        raise ValueError(f"gradcheck: order must be at least 1, got {order!r}")
     if backward is not None and order > 1:
-        Pair.derived(None, 0)  # type: ignore[arg-type]  # raises, and says why
+        raise ValueError(NO_SECOND_ORDER)
     clock = Clock(budget_s)
-    seed = secrets.randbelow(2**31) if seed is None else int(seed)
+    seed = secrets.randbelow(2**31) if seed is None else seed
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"gradcheck: seed must be a whole number of at least 0, got {seed!r}")
+    seed = int(seed)
     report = Report(name=name or _name_of(f), seed=seed, order=order, expected_flat=flat)
     problem = Problem(f, inputs, kwargs or {}, backward, constants, writes, report)
     random = np.random.default_rng(seed)
@@ -158,7 +162,8 @@ def _check_orders(
         return
     for level in range(1, order + 1):
         check = Check(
-            subject, arrays, names, outputs, level, random, clock, exact_bits=exact_bits, writable=problem.writable
+            subject, arrays, names, outputs, level, random, clock, exact_bits=exact_bits, writable=problem.writable,
+            fixed=problem.fixed,
         )
         if not check.results:
             report.notes.append("no float output")
@@ -191,7 +196,9 @@ def _check_point(problem: Problem, check: Check, level: int, neighbours: bool) -
         if comparison.verdict != PASS:
             right_nearby = any(m.outcomes[key].verdict == PASS for m in around if key in m.outcomes)
             findings.append(_finding(comparison, check, key, right_nearby))
-        if comparison.verdict == FAIL:
+        if comparison.verdict == FAIL and check.clock.over:
+            report.notes.append("no time was left to find where and why")
+        elif comparison.verdict == FAIL:
             evidence.append(locate(source, *key, problem.call, problem.labels))
     for moved in around:
         known = {f.kind for f in findings} | {"edge", "random", "budget"}
@@ -204,7 +211,7 @@ def _check_point(problem: Problem, check: Check, level: int, neighbours: bool) -
 
 def _finding(comparison: Comparison, check: Check, key: tuple[int, int], right_nearby: bool) -> Finding:
     where = f"{comparison.input} → {comparison.output}"
-    values = str(comparison).partition("(")[2].rstrip(")")
+    values = f"{comparison.where}: {comparison.values}"
     if comparison.verdict != NONDIFFERENTIABLE:
         return Finding("mismatch" if comparison.verdict == FAIL else "error bar", comparison.order, where, values)
     here = check.outcomes.get(key)
@@ -222,6 +229,10 @@ def _diagnose(report: Report, check: Check, evidence: list[Evidence]) -> None:
         if found is not None:
             report.diagnoses.append(found)
     report.diagnoses += diagnose_all(evidence)
+    if not evidence:  # else both Jacobians say more
+        report.diagnoses += [
+            Diagnosis("nonlinear-in-upstream", f.where, f.message) for f in report.findings if f.kind == "not linear"
+        ]
 
 
 def _name_of(f: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from minicnn.testing.check import Check
-from minicnn.testing.report import FAIL, NONDIFFERENTIABLE, PASS, Comparison
+from minicnn.testing.report import FAIL, INCONCLUSIVE, NONDIFFERENTIABLE, PASS, Comparison
 from minicnn.testing.subjects import OUTSIDE
 
 _MOVES = (0.02, 0.005, 0.1)  # how far a nearby point lies, in units of each element's reach
@@ -25,7 +25,7 @@ def nearby(check: Check) -> list[Check]:
             try:
                 moved = Check(
                     check.subject, arrays, check.names, check.outputs, check.order, check.random, check.clock,
-                    exact_bits=check.exact_bits, writable=check.writable,
+                    exact_bits=check.exact_bits, writable=check.writable, fixed=check.fixed,
                 )
             except OUTSIDE:
                 continue
@@ -48,4 +48,6 @@ def merged(check: Check, around: list[Check], key: tuple[int, int]) -> tuple[Com
         there = others[0].comparison(*key)
         return replace(there, verdict=NONDIFFERENTIABLE, where=f"{there.where}, at a point nearby"), others[0]
     here = check.comparison(*key)
+    if here.vacuous and here.verdict == PASS and any(m.outcomes[key].verdict == INCONCLUSIVE for m in others):
+        return replace(here, verdict=INCONCLUSIVE), check  # flat here, and too noisy to say nearby
     return replace(here, vacuous=here.vacuous and all(m.outcomes[key].flat for m in others)), check

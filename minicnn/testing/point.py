@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import time
+import traceback
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from minicnn.core.types import Array, Shape
 from minicnn.testing.layouts import LAYOUTS
 from minicnn.testing.report import Finding
-from minicnn.testing.subjects import OUTSIDE, GradientCountError, Gradients, IntegerGradientError, Subject
+from minicnn.testing.subjects import (
+    COTANGENT,
+    OTHER,
+    OUTSIDE,
+    GradientCountError,
+    Gradients,
+    IntegerGradientError,
+    Subject,
+)
 
 COTANGENTS = 2
+_FACTOR = -8192.0
 
 
 class Clock:
@@ -52,18 +63,26 @@ class Point:
         Whether backward must give the same bits twice.
     writable : set of int
         Inputs that f may write.
+    fixed : set of int
+        Inputs whose memory layout is not varied: parameters of a module.
     """
 
     def __init__(
         self, subject: Subject, arrays: list[Array], names: list[str], outputs: list[str] | None, order: int,
         random: np.random.Generator, clock: Clock, *, exact_bits: bool = True, writable: frozenset[int] = frozenset(),
+        fixed: frozenset[int] = frozenset(),
     ) -> None:
         self.subject, self.arrays, self.names, self.order = subject, arrays, names, order
-        self.random, self.clock, self.exact_bits, self.writable = random, clock, exact_bits, writable
+        self.random, self.clock, self.exact_bits = random, clock, exact_bits
+        self.writable, self.fixed = writable, fixed
         self.findings: list[Finding] = []
         self.results = self.values(arrays)
         self.outputs = outputs or [f"output {j}" for j in range(len(self.results))]
-        self.cotangents = [[random.standard_normal(y.shape) for y in self.results] for _ in range(COTANGENTS)]
+        self.cotangents = [
+            [np.asarray(random.standard_normal(y.shape)) for y in self.results] for _ in range(COTANGENTS)
+        ]
+        # the last one lets small outputs count as much as large ones
+        self.cotangents[-1] = [v * balance(np.abs(y)) for v, y in zip(self.cotangents[-1], self.results, strict=True)]
         self.gradient: list[list[Array]] = []  # per component, per input
         self.sound: list[bool] = [True] * len(arrays)  # gradients that can be compared at all
         self.infinite: dict[int, Array] = {}  # per input, entries of the gradient that are not finite
@@ -83,7 +102,10 @@ class Point:
             return self.subject.values(arrays)
 
     def dots(self, arrays: Sequence[Array]) -> Array:
-        """``<v, F>`` for every cotangent and output, (cotangents * outputs,); NaN where F is not defined."""
+        """``<v, F(arrays) - F(x)>`` for every cotangent and output, (cotangents * outputs,); NaN where F is undefined.
+
+        The difference is taken element by element, so that large constant outputs, infinite ones too, take no digits.
+        """
         try:
             results = self.values(arrays)
         except OUTSIDE:
@@ -93,29 +115,45 @@ class Point:
         ):
             return np.full(COTANGENTS * len(self.results), np.nan)
         with np.errstate(all="ignore"):
-            return np.array([np.sum(y * v) for vs in self.cotangents for y, v in zip(results, vs, strict=True)])
+            rises = [np.where(y == z, 0.0, y - z) for y, z in zip(results, self.results, strict=True)]
+            return np.array([np.sum(rise * v) for vs in self.cotangents for rise, v in zip(rises, vs, strict=True)])
 
     def moved(self, block: int, change: Array) -> list[Array]:
         """The inputs, one of them changed."""
-        return [a + change if i == block else a for i, a in enumerate(self.arrays)]
+        return [np.asarray(a + change) if i == block else a for i, a in enumerate(self.arrays)]
 
     # -- what can be said without numbers -------------------------------------------------------------------------
 
     def prepare(self) -> bool:
         """Gradients of all components; False where there is nothing to compare."""
         for j, y in enumerate(self.results):
-            if not np.all(np.isfinite(y)):
+            if np.any(np.isnan(y)) or (y.size and not np.any(np.isfinite(y))):
                 self.find("edge", self.outputs[j], "f is not finite here")
         if self.findings:
             return False
         sets = self.separate()
-        found = self.pull([sets[0], *sets])
+        outputs = len(self.results)
+        scaled = [[_FACTOR * v for v in vs] for vs in sets[:outputs]]
+        found = self.pull([sets[0], *sets, *scaled])
         if found is None:
             return False
         self.compare_bits(found[0], found[1], "backward again")
         self.report_writes()
-        self.gradient = [self.validated(g, first=i == 0) for i, g in enumerate(found[1:])]
+        self.gradient = [self.validated(g, first=i == 0) for i, g in enumerate(found[1 : len(sets) + 1])]
+        if not self.findings:
+            self.check_linearity(found[len(sets) + 1 :])
         return True
+
+    def check_linearity(self, scaled: list[Gradients]) -> None:
+        """Backward is linear in its cotangent; by a power of two even to the last bit."""
+        for gradients, known in zip(scaled, self.gradient, strict=False):
+            for i, (g, h) in enumerate(zip(gradients, known, strict=True)):
+                if g is None or not self.comparable(i) or g.shape != h.shape:
+                    continue
+                size = float(np.max(np.abs(h), initial=0.0))
+                if not np.all(np.abs(g / _FACTOR - h) <= 1e-10 * size):
+                    self.find("not linear", self.names[i], f"{_FACTOR:g} times the cotangent gives another gradient")
+                    return
 
     def separate(self) -> list[list[Array]]:
         """Cotangents that reach one output each, in the order of :meth:`dots`."""
@@ -135,7 +173,7 @@ class Point:
         except IntegerGradientError as error:
             self.find("integer gradient", "backward", str(error))
         except Exception as error:  # noqa: BLE001 (a rule under test may raise anything)
-            self.find("raises", "backward", f"{type(error).__name__}: {error}")
+            self.find("raises", "backward", f"{type(error).__name__}: {error}{_place(error)}")
         return None
 
     def validated(self, gradients: Gradients, *, first: bool) -> list[Array]:
@@ -193,7 +231,9 @@ class Point:
     def report_writes(self) -> None:
         """Findings for what f or backward wrote."""
         for block in sorted(self.subject.writes):
-            if block < 0:
+            if block == OTHER:
+                self.find("input modified", "another argument", "f or backward wrote into it")
+            elif block == COTANGENT:
                 self.find("cotangent modified", "backward", "it wrote into the incoming gradient")
             elif block not in self.writable:
                 self.find("input modified", self.names[block], "f or its backward wrote into it")
@@ -205,7 +245,7 @@ class Point:
         base, vs = self.gradient[0], self.separate()[0]
         size = max((float(np.max(np.abs(g), initial=0.0)) for g in base), default=0.0)
         for layout, arrange in LAYOUTS.items():
-            arrays = [arrange(a) for a in self.arrays]
+            arrays = [a if i in self.fixed else arrange(a) for i, a in enumerate(self.arrays)]
             try:
                 values = self.values(arrays)
             except Exception as error:  # noqa: BLE001 (a function under test may raise anything)
@@ -222,6 +262,24 @@ class Point:
                     self.find("layout", self.names[i], f"another gradient for {layout} inputs of the same values")
                     return notes
         return notes
+
+
+def balance(share: Array) -> Array:
+    """Weights up to 1 that let small shares count as much as large ones."""
+    finite = share[np.isfinite(share) & (share > 0)]
+    if not finite.size:
+        return np.ones(share.shape)
+    small = float(np.quantile(finite, 0.1, method="lower"))
+    return np.minimum(1.0, small / np.where(np.isfinite(share) & (share > 0), share, small))
+
+
+def _place(error: BaseException) -> str:
+    """Where the user's code raised, and how a rule is called if it seems to have been called wrongly."""
+    frames = traceback.extract_tb(error.__traceback__)
+    said = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    if isinstance(error, TypeError) and "argument" in str(error):
+        said += "; it is called as backward(gy, *inputs, **kwargs)"
+    return said
 
 
 def same(a: Array, b: Array) -> bool:

@@ -58,10 +58,14 @@ class Comparison:
     allowed: float
     method: str = "central differences"
 
+    @property
+    def values(self) -> str:
+        """Both numbers, and the bar of the second."""
+        return f"backward {self.analytic:.10g}, numerical {self.numeric:.10g} ± {self.error:.1g}"
+
     def __str__(self) -> str:
-        values = f"backward {self.analytic:.10g}, numerical {self.numeric:.10g} ± {self.error:.1g}"
         flag = ", VACUOUS" if self.vacuous else ""
-        return f"order {self.order}, {self.input} → {self.output}: {self.verdict}{flag} ({self.where}: {values})"
+        return f"order {self.order}, {self.input} → {self.output}: {self.verdict}{flag} ({self.where}: {self.values})"
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,8 @@ class Finding:
     ----------
     kind : str
         ``mismatch``, ``shape``, ``dtype``, ``count``, ``integer gradient``, ``not finite``, ``input modified``,
-        ``cotangent modified``, ``nondeterministic``, ``accumulates``, ``layout``, ``raises``, ``kink``, ``edge``,
-        ``jump``, ``error bar``, ``random``, ``budget``.
+        ``cotangent modified``, ``not linear``, ``nondeterministic``, ``accumulates``, ``layout``, ``raises``,
+        ``kink``, ``edge``, ``jump``, ``error bar``, ``random``, ``budget``.
     order : int
         The derivative order at which it showed.
     where : str
@@ -114,7 +118,7 @@ class Report:
     jacobians : list of JacobianPair
         Of the inputs and outputs that failed, to show where.
     notes : list of str
-        What the reader should know: promotions, points that were moved, methods used.
+        What the reader should know: whose gradients were checked, promotions, layouts that were refused.
     comparisons : int
         Numbers compared.
     seconds : float
@@ -167,13 +171,14 @@ class Report:
         return self.verdict == PASS and not self.vacuous
 
     def __str__(self) -> str:
-        lines = [f"{self.name or 'gradcheck'}: {self.verdict}{', VACUOUS' if self.vacuous else ''}"]
+        flag = ", VACUOUS" if self.vacuous and self.verdict == PASS else ""
+        lines = [f"{self.name or 'gradcheck'}: {self.verdict}{flag}"]
         lines[0] += f" (order {self.order}, seed {self.seed}, {self.comparisons} comparisons)"
         lines += [f"  cause: {diagnosis}" for diagnosis in self.diagnoses]
         lines += [f"  {finding}" for finding in self.findings]
-        if self.comparisons == 0:
+        if self.comparisons == 0 and self.verdict == PASS:
             lines.append("  vacuous: nothing was compared")
-        elif self.vacuous:
+        elif self.vacuous and self.flat:
             lines.append(f"  vacuous: the slope is zero along every probe of {', '.join(self.flat)}")
         lines += [_excerpt(pair) for pair in self.jacobians]
         lines += [f"  note: {note}" for note in self.notes]

@@ -332,3 +332,32 @@ def test_our_batch_norm_keeps_its_statistics():
     before = {name: value.numpy().copy() for name, value in norm.named_buffers()}
     assert gradcheck(norm, [A], order=2)
     assert all(np.array_equal(before[name], value.numpy()) for name, value in norm.named_buffers())
+
+
+@pytest.mark.torch
+def test_a_torch_function_given_numpy_arrays_is_asked_for_its_own_backward() -> None:
+    torch = pytest.importorskip("torch")
+
+    class Square(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return x**2
+
+        @staticmethod
+        def backward(ctx: Any, gy: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            return gy * x  # the factor 2 is forgotten
+
+    for f in (Square.apply, lambda x: Square.apply(x)):
+        assert gradcheck(f, [np.array([1.0, 2.0])], seed=0).verdict == "FAIL"
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("given", ["arrays", "tensors"])
+def test_torch_losses_pass_at_order_2(given: str) -> None:
+    torch = pytest.importorskip("torch")
+    x, y = np.random.default_rng(0).normal(size=(2, 3, 4))
+    inputs = [x, y] if given == "arrays" else [torch.tensor(x), torch.tensor(y)]
+    for f in (torch.nn.functional.mse_loss, lambda a, b: ((a - b) ** 2 * torch.exp(a)).sum()):
+        assert gradcheck(f, inputs, order=2, seed=0).verdict == "PASS"

@@ -281,3 +281,133 @@ def test_a_module_is_checked_with_its_parameters_and_left_as_it_was() -> None:
         np.testing.assert_array_equal(value.numpy(), before[name])
     assert set(parameters(net)) == {name for name, _ in net.named_parameters()}
     assert callable(functional(net, ()))
+
+
+# -- what hides a slope from a careless checker -----------------------------------------------------------------------
+
+SEEDS = range(6)
+
+
+@pytest.mark.parametrize(
+    ("f", "slope", "x"),
+    [
+        (lambda x: np.sin(1e5 * x), lambda x: 1e5 * np.cos(1e5 * x), 1.0),
+        (lambda x: np.exp(-(((x - 0.99995) / 1e-4) ** 2)), lambda x: -2 * (x - 0.99995) / 1e-8 * np.exp(
+            -(((x - 0.99995) / 1e-4) ** 2)), 1.0),
+        (lambda x: 1 / (1 + np.exp(-1e6 * (x - 1))), lambda x: 1e6 / 4 * np.ones_like(x), 1.0),
+    ],
+    ids=["fast", "narrow", "steep"],
+)
+def test_structure_too_fine_for_large_steps_is_not_called_a_wrong_rule(f: Any, slope: Any, x: float) -> None:
+    for seed in SEEDS:
+        report = gradcheck(f, [np.array([x])], backward=lambda gy, x: gy * slope(x), seed=seed, neighbours=False)
+        assert report.verdict in {"PASS", "INCONCLUSIVE"}, str(report)
+
+
+@pytest.mark.parametrize("offset", [1e10, 1e12, 1e13])
+def test_a_large_number_in_the_output_does_not_let_a_wrong_rule_pass(offset: float) -> None:
+    for seed in SEEDS:
+        x = np.array([0.5, -1.0, 2.0])
+        assert not gradcheck(lambda x: x + offset, [x], backward=lambda gy, x: 1.001 * gy, seed=seed)
+        beside = gradcheck(
+            lambda x: np.concatenate([[offset], x]), [x], backward=lambda gy, x: 1.5 * gy[1:], seed=seed
+        )
+        assert beside.verdict == "FAIL", str(beside)
+
+
+def test_small_outputs_count_beside_large_ones() -> None:
+    for seed in range(20):
+        report = gradcheck(
+            lambda x: np.array([1e9 * x.sum(), (x**2).sum()]), [np.array([0.5, -1.0, 2.0])],
+            backward=lambda gy, x: gy[0] * 1e9 + gy[1] * x, seed=seed,
+        )
+        assert report.verdict == "FAIL", str(report)
+
+
+@pytest.mark.parametrize("fill", [-1e30, np.finfo(float).min, -np.inf])
+def test_masked_outputs_neither_hide_a_wrong_rule_nor_spoil_a_right_one(fill: float) -> None:
+    mask = np.tri(3, dtype=bool)
+    for seed in SEEDS:
+        x = np.random.default_rng(seed).normal(size=(3, 3))
+        right, wrong = (
+            gradcheck(lambda x: np.where(mask, x, fill), [x], backward=lambda gy, x, k=k: k * gy * mask, seed=seed)
+            for k in (1, 2)
+        )
+        assert right, str(right)
+        assert wrong.verdict == "FAIL", str(wrong)
+
+
+@pytest.mark.parametrize("bound", [1.0, 5.0, 1000.0])
+def test_a_backward_that_is_not_linear_in_its_cotangent_fails_at_every_seed(bound: float) -> None:
+    for seed in range(20):
+        report = gradcheck(
+            lambda x: (x * x).sum(), [np.array([1.0, -2.0])], backward=lambda gy, x: 2 * x * np.clip(gy, -bound, bound),
+            seed=seed,
+        )
+        assert report.verdict == "FAIL", str(report)
+
+
+def test_writing_into_an_array_that_is_not_differentiated_fails() -> None:
+    def f(x: Any, index: Any) -> Any:
+        index -= 1
+        return x[index]
+
+    def scatter(gy: Any, x: Any, index: Any) -> Any:
+        g = np.zeros_like(x)
+        np.add.at(g, index - 1, gy)
+        return g, None
+
+    report = gradcheck(f, [np.arange(4.0), np.array([1, 2])], backward=scatter, seed=0)
+    assert "input-modified" in report.causes, str(report)
+
+
+def test_a_rule_for_a_function_that_rounds_to_float32_is_never_called_wrong() -> None:
+    for seed in range(30):
+        x = np.random.default_rng(seed).normal(size=4)
+        report = gradcheck(
+            lambda x: (x.astype(np.float32) ** 2).astype(float), [x], backward=lambda gy, x: 2 * gy * x, seed=seed
+        )
+        assert report.verdict in {"PASS", "INCONCLUSIVE"}, str(report)
+
+
+@pytest.mark.parametrize("number", [2.0, np.float32(2), np.float64(2)], ids=["Python", "float32", "float64"])
+def test_numbers_among_the_inputs_are_differentiated_where_the_rule_answers(number: Any) -> None:
+    def check(k: float) -> Any:
+        return gradcheck(
+            lambda x, a: a * x, [np.ones(3), number], backward=lambda gy, x, a: (gy * a, k * (gy * x).sum()), seed=0
+        )
+
+    assert check(1)
+    assert check(5).verdict == "FAIL"
+    assert gradcheck(lambda x, a: a * x, [np.ones(3), number], backward=lambda gy, x, a: (gy * a, None), seed=0)
+
+
+@pytest.mark.parametrize("inputs", [np.ones(3), {"x": np.ones(3)}, "x", 1.0], ids=["array", "dict", "text", "number"])
+def test_inputs_that_are_no_list_are_refused(inputs: Any) -> None:
+    with pytest.raises(TypeError, match="list of arguments"):
+        gradcheck(np.tanh, inputs, backward=lambda gy, x: gy)
+
+
+@pytest.mark.parametrize("result", [None, {}, "y"], ids=["None", "dict", "text"])
+def test_functions_that_return_no_array_are_refused(result: Any) -> None:
+    with pytest.raises(TypeError, match="f returned"):
+        gradcheck(lambda x: result, [np.ones(3)], backward=lambda gy, x: gy)
+
+
+def test_bad_orders_seeds_and_rules_are_refused_in_our_words() -> None:
+    for options, words in (({"order": 1.5}, "order"), ({"seed": -1}, "seed"), ({"seed": "x"}, "seed")):
+        with pytest.raises(ValueError, match=words):
+            gradcheck(np.tanh, [np.ones(2)], backward=lambda gy, x: gy, **options)
+    with pytest.raises(TypeError, match="callable"):
+        gradcheck(np.tanh, [np.ones(2)], backward=3)
+    with pytest.raises(ValueError, match="empty"):
+        gradcheck(np.tanh, [], backward=lambda gy: gy)
+
+
+def test_a_rule_with_another_signature_is_told_how_it_is_called() -> None:
+    report = gradcheck(np.tanh, [np.ones(2)], backward=lambda x: x, seed=0)
+    assert "backward(gy, *inputs, **kwargs)" in str(report)
+
+
+def test_the_report_says_whose_gradients_were_checked() -> None:
+    assert "no backward= was given" in str(gradcheck(lambda x: x * x, [np.ones(2)], seed=0))

@@ -15,12 +15,12 @@ from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array
 from minicnn.testing.subjects.hips import Autograd, scalar
 from minicnn.testing.subjects.pair import GradientCountError, IntegerGradientError, Pair
-from minicnn.testing.subjects.subject import OUTSIDE, Call, Gradients, Subject
+from minicnn.testing.subjects.subject import COTANGENT, OTHER, OUTSIDE, Call, Gradients, Subject
 from minicnn.testing.subjects.taped import Taped, Torch
 
 __all__ = [
-    "OUTSIDE", "Autograd", "Call", "GradientCountError", "Gradients", "IntegerGradientError", "Pair", "Subject",
-    "Taped", "Torch", "placed", "recognise",
+    "COTANGENT", "OTHER", "OUTSIDE", "Autograd", "Call", "GradientCountError", "Gradients", "IntegerGradientError",
+    "Pair", "Subject", "Taped", "Torch", "placed", "recognise",
 ]
 
 
@@ -34,7 +34,8 @@ def recognise(call: Call, arrays: Sequence[Array]) -> Subject:
     """
     first: Exception | None = None
     candidates: list[type[Taped | Autograd]] = [Taped]
-    candidates += [Torch] if "torch" in sys.modules else []
+    if "torch" in sys.modules:  # a torch.autograd.Function runs its forward on anything: ask who it is first
+        candidates.insert(0 if _speaks_torch(call.f) else 1, Torch)
     candidates += [Autograd] if "autograd" in sys.modules else []
     for kind in candidates:
         if kind is Autograd:
@@ -52,12 +53,35 @@ def recognise(call: Call, arrays: Sequence[Array]) -> Subject:
             return kind.of(call)
     try:
         call(list(arrays), lambda array: array)
-    except Exception as error:  # it cannot be evaluated at all: say what it says
+    except Exception as error:  # noqa: BLE001 (it cannot be evaluated at all: say what it says)
         raise first or error from None
     raise TypeError(
         "gradcheck: f returned neither minicnn Tensors nor torch tensors nor autograd's arrays; "
         "pass its hand-written rule as backward=, called as backward(gy, *inputs, **kwargs)"
     )
+
+
+def _speaks_torch(f: Callable[..., Any]) -> bool:
+    """Whether a function is torch's own, or names torch or one of its Functions."""
+    import torch
+
+    def is_torch(value: Any) -> bool:
+        owner = getattr(value, "__self__", value)
+        return (
+            isinstance(value, torch.nn.Module)
+            or str(getattr(value, "__name__", "")) == "torch"
+            or str(getattr(owner, "__module__", "")).partition(".")[0] == "torch"
+            or (isinstance(owner, type) and issubclass(owner, torch.autograd.Function))
+        )
+
+    if is_torch(f):
+        return True
+    code = getattr(f, "__code__", None)
+    if code is None:
+        return False
+    names = [getattr(f, "__globals__", {}).get(name) for name in code.co_names]
+    names += [cell.cell_contents for cell in getattr(f, "__closure__", None) or () if cell is not None]
+    return any(is_torch(value) for value in names if value is not None)
 
 
 def _traced(call: Call, arrays: Sequence[Array]) -> bool:

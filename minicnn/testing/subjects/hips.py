@@ -15,6 +15,7 @@ class Autograd(Subject):
     """A function written with HIPS/autograd's ``autograd.numpy``."""
 
     kind = "autograd"
+    source = "HIPS/autograd"
 
     def __init__(self, mapping: Mapping) -> None:
         super().__init__()

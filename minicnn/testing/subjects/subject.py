@@ -14,6 +14,9 @@ from minicnn.testing.arguments import Arguments
 Mapping = Callable[[list[Any]], list[Any]]
 Gradients = list[Array | None]
 
+#: In :attr:`Subject.writes`.
+COTANGENT, OTHER = -1, -2
+
 #: What a function may raise where it is not defined.
 OUTSIDE = (ArithmeticError, ValueError, LookupError, RuntimeError)
 
@@ -28,10 +31,12 @@ class Subject:
     complex_ok : bool
         Whether :meth:`values` may be tried on complex and extended-precision arrays.
     writes : set of int
-        Positions of input arrays that the function or its backward was seen to write, and -1 for a cotangent.
+        Positions of input arrays that the function or its backward was seen to write; :data:`COTANGENT` and
+        :data:`OTHER` for a cotangent and for an array that is not differentiated.
     """
 
     kind = "subject"
+    source = "a rule"
     complex_ok = False
 
     def __init__(self) -> None:

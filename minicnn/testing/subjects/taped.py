@@ -12,13 +12,14 @@ from minicnn.core.backprop import grad
 from minicnn.core.modes import enable_grad, no_grad
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array
-from minicnn.testing.subjects.subject import Call, Gradients, Mapping, Subject, as_laid_out
+from minicnn.testing.subjects.subject import COTANGENT, Call, Gradients, Mapping, Subject, as_laid_out
 
 
 class Taped(Subject):
     """A function of minicnn's Tensors."""
 
     kind = "minicnn"
+    source = "minicnn's tape"
 
     def __init__(self, mapping: Mapping) -> None:
         super().__init__()
@@ -69,7 +70,7 @@ class Taped(Subject):
             rows = self._pull(outputs, points, [self.leaf(v) for v in handed], retain=kept)
             found.append([None if g is None else np.array(self.array(g)) for g in rows])
             if not all(np.array_equal(a, b) for a, b in zip(handed, vs, strict=True)):
-                self.writes.add(-1)
+                self.writes.add(COTANGENT)
         self.note_writes(arrays, copies)
         return found
 
@@ -99,11 +100,13 @@ class Torch(Taped):
     """A function of torch tensors, or a ``torch.autograd.Function``'s ``apply``."""
 
     kind = "torch"
+    source = "torch"
 
     @staticmethod
     def leaf(array: Array, track: bool = False) -> Any:
         import torch
 
+        array = array if isinstance(array, torch.Tensor) else np.asarray(array)
         if isinstance(array, torch.Tensor):
             return array.detach().requires_grad_(track)
         positive = all(s >= 0 for s in array.strides)
