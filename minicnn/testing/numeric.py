@@ -156,8 +156,8 @@ def noise_level(f: Callable[[float], Array], size: Array) -> Array:
     """Standard deviation of the rounding in ``f``, from fourth differences over steps too small to show its shape.
 
     Steps grow until values differ, so that a function that rounds to float32 inside is seen as what it is. The steps
-    stand to one side of 0, for a kink there is no noise; where there is more than float64's own rounding, the other side
-    is looked at too.
+    stand to one side of 0, for a kink there is no noise; where there is more than float64's own rounding, the other
+    side is looked at too.
 
     Parameters
     ----------
