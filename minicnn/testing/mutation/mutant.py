@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import sys
 import textwrap
@@ -64,7 +65,7 @@ def mutants_of(name: str, met: Met) -> list[Mutant]:
     met : Met
         What the suite shows of its gradients; a Function whose gradients no case asks for has no named bug classes.
     """
-    cls = Function.registry[name]
+    cls = class_of(name)
     found = []
     for rule, slot in faults(met.shapes, met.joint, met.alike):
         one = f"gradient {slot}" if rule in SPOILT else "all gradients"
@@ -73,6 +74,13 @@ def mutants_of(name: str, met: Met) -> list[Mutant]:
     for where, source in _sources(cls).items():
         found += [Mutant(name, e.rule, e.line, where, e.source) for e in edits(source, helper=where != "backward")]
     return found
+
+
+def class_of(name: str) -> type[Function]:
+    """The class of that full name; its module is loaded if nothing has done so yet."""
+    if name not in Function.registry:
+        importlib.import_module(name.rpartition(".")[0])
+    return Function.registry[name]
 
 
 def _sources(cls: type[Function]) -> dict[str, str]:
@@ -117,14 +125,14 @@ def concerns_dtypes(mutant: Mutant) -> bool:
         return False
     if "dtype" in mutant.line:
         return True
-    original = _sources(Function.registry[mutant.function])[mutant.where]
+    original = _sources(class_of(mutant.function))[mutant.where]
     return bare(original).count("dtype") != mutant.source.count("dtype")
 
 
 @contextmanager
 def planted(mutant: Mutant) -> Iterator[None]:
     """The fault in place inside the block; afterwards the class is as it was."""
-    cls = Function.registry[mutant.function]
+    cls = class_of(mutant.function)
     backward = _function(cls, "backward")
     place, value = "backward", backward
     if not mutant.source:
