@@ -19,6 +19,7 @@ _ATOL = 1e-10  # of the typical entry: an entry may be a cancelled sum of such t
 _WIDE = 1e-4  # a bar wider than this, relative to the values, leaves the question open
 _COMPLEX_STEP = 1e-30
 _ENTRIES = 8  # inputs of at most this many elements are checked along every coordinate too
+_FIRST = "along direction 0"
 _SINGLES = 4  # coordinates drawn from larger ones
 
 
@@ -108,8 +109,10 @@ class Check(Point):
                 counted = np.isfinite(y)
                 if z is not None and z.shape == y.shape and np.any(counted & (y != z)):
                     counted = counted & (y != z)
+                # small outputs may carry the rounding of larger ones, as 1 + tanh does far out
+                typical = float(np.median(np.abs(y[counted]))) if np.any(counted) else 0.0
                 with np.errstate(over="ignore"):
-                    found.append(float(np.sum(np.abs(np.where(counted, y, 0.0) * v))))
+                    found.append(float(np.sum(np.where(counted, np.maximum(np.abs(y), typical), 0.0) * np.abs(v))))
         return np.array(found)
 
     def explain_infinite(self, block: int) -> None:
@@ -140,7 +143,7 @@ class Check(Point):
         x, far = self.arrays[block], self.reach[block]
         for i in range(directions):
             u = self.random.uniform(0.2, 1.0, x.shape) * self.random.choice([-1.0, 1.0], x.shape) * far
-            yield f"along direction {i}", u * self.balance(block, u) if i else u, None
+            yield _FIRST[:-1] + str(i), u * self.balance(block, u) if i else u, None
         if not coordinates:
             return
         if x.size <= _ENTRIES:
@@ -196,7 +199,9 @@ class Check(Point):
             judged = max(size[c], scale[c])
             seen = abs(found.value[c]) if abs(found.value[c]) > 4 * found.error[c] else 0.0
             something = max(abs(exact[c]), scale[c], seen) > max(nothing[c], rounding[c])
-            wide = something and 4 * found.error[c] > _WIDE * judged
+            # balanced cotangents and directions look for errors only: where they are too noisy, the others decide
+            plain = c < count * (COTANGENTS - 1) and (column is not None or where == _FIRST)
+            wide = plain and something and 4 * found.error[c] > _WIDE * judged
             verdict = "FAIL" if ratio > 1 else "INCONCLUSIVE" if wide else "PASS"
             if verdict == "FAIL" and column is not None:
                 outcome.columns.append(column)

@@ -12,7 +12,7 @@ from minicnn.core.types import Array
 EPS = float(np.finfo(np.float64).eps)
 
 #: First steps of the windows, in units of the line's parameter, in the order in which they are tried.
-WINDOWS = (1e-3, 1e-4, 1e-2, 1e-5, 1e-6, 1e-1, 1e-7, 1e-8)
+WINDOWS = (1e-3, 1e-4, 1e-2, 1e-5, 1e-6, 1e-7, 1e-8, 1e-1)
 
 #: Tried last, where noise hides the slope; never where there is trouble at 0, for from afar a staircase is smooth.
 FAR_WINDOWS = (1.0, 1e2, 1e4)
@@ -54,6 +54,7 @@ class _Window:
     error: Array
     jump: Array  # right slope minus left slope
     jump_error: Array
+    trusted: Array  # where left and right slopes meet; of a far window, where all nearer ones do and agree
     rise: Array  # the larger of both one-sided slopes at the smallest step
     ends: Array  # f at the smallest step to the right and to the left, minus f at 0, (2, components)
 
@@ -103,13 +104,19 @@ def slope(
     trouble = np.full(middle.shape, "", dtype=object)
     detail = [""] * middle.size
     windows: list[_Window] = []
+    plain = np.ones(middle.shape, bool)
     coarse = bool(np.max(eps, initial=0.0) > 64 * EPS)  # then far values are as coarse as they are large
     for first in WINDOWS + (() if coarse else FAR_WINDOWS):
         window = _window(f, middle, noise, first, eps)
         windows.append(window)
         if len(windows) == 1 and np.isfinite(window.rise).any():  # a wrong gradient may be of any size
             scale = np.minimum(scale, 100 * float(np.max(window.rise, where=np.isfinite(window.rise), initial=0.0)))
-        better = _smooth(window, noise) & (window.error < error) & (trouble == "")
+        if first >= WINDOWS[-1]:  # only a function that is plain all the way may be looked at from afar
+            if first in FAR_WINDOWS:
+                with np.errstate(invalid="ignore"):
+                    window.trusted &= plain & (np.abs(window.value - value) <= error + window.error)
+            plain = plain & window.trusted
+        better = window.trusted & (window.error < error) & (trouble == "")
         value[better], error[better] = window.value[better], window.error[better]
         size = np.maximum(np.abs(value), scale)
         done = error <= _PRECISE * size
@@ -122,7 +129,7 @@ def slope(
             for i in np.flatnonzero(~(error <= 0.01 * np.abs(value))):
                 trouble[i], detail[i] = _classify(windows, int(i), float(noise[i]), bool(np.isfinite(error[i])))
     else:  # no window agreed with what was expected, or none was precise
-        value, error = _consistent(windows, noise, trouble)
+        value, error = _consistent(windows, trouble)
         if expected is not None:
             gap = np.abs(value - expected)
             for i in np.flatnonzero((gap > _PRECISE * size + 4 * error) & (trouble == "")):
@@ -131,23 +138,22 @@ def slope(
     return Slope(value, error, trouble, detail)
 
 
-def _consistent(windows: list[_Window], noise: Array, trouble: Array) -> tuple[Array, Array]:
+def _consistent(windows: list[_Window], trouble: Array) -> tuple[Array, Array]:
     """The best estimates after every window's bar is widened until it reaches those of smaller steps.
 
     A bar is an extrapolation's own opinion. A bend in the first derivative can deceive it, and so can a function that
     looks flat from afar, being periodic, narrow or bounded.
     """
-    value = np.full(noise.shape, np.nan)
-    error = np.full(noise.shape, np.inf)
+    value = np.full(trouble.shape, np.nan)
+    error = np.full(trouble.shape, np.inf)
     ordered = sorted(windows, key=lambda w: -w.step)
-    smooth = [_smooth(w, noise) for w in ordered]
     for i, window in enumerate(ordered):
         widened = window.error
-        for other, ok in list(zip(ordered, smooth, strict=True))[i + 1 :]:
+        for other in ordered[i + 1 :]:
             with np.errstate(invalid="ignore"):
                 missed = np.abs(window.value - other.value) - 20 * other.error  # rounding may be coarse
-            widened = np.where(ok & (missed > 0), np.maximum(widened, window.error + missed), widened)
-        better = smooth[i] & (widened < error) & (trouble == "")
+            widened = np.where(other.trusted & (missed > 0), np.maximum(widened, window.error + missed), widened)
+        better = window.trusted & (widened < error) & (trouble == "")
         value, error = np.where(better, window.value, value), np.where(better, widened, error)
     return value, error
 
@@ -212,15 +218,10 @@ def _window(f: Callable[[float], Array], middle: Array, noise: Array, step: floa
         rise = np.max(np.abs(ends), axis=0) / steps[-1]
         lost = ~np.isfinite(sum(plus + minus for plus, minus in values))
     value, error = np.where(lost, np.nan, value), np.where(lost, np.inf, error)
-    return _Window(step, steps[-1], value, error, jump, jump_error, rise, ends)
-
-
-def _smooth(window: _Window, noise: Array) -> Array:
-    """Where left and right slopes meet, as far as noise lets us see."""
-    allowed = 1e-3 * np.maximum(window.rise, np.abs(window.value))
-    noisy = 16 * noise / window.last
+    allowed = 1e-3 * np.maximum(rise, np.abs(value)) + 16 * noise / steps[-1]
     with np.errstate(invalid="ignore"):
-        return np.isfinite(window.error) & (np.abs(window.jump) + window.jump_error <= allowed + noisy)
+        trusted = np.isfinite(error) & (np.abs(jump) + jump_error <= allowed)
+    return _Window(step, steps[-1], value, error, jump, jump_error, trusted, rise, ends)
 
 
 def _between_slopes(windows: list[_Window], i: int, noise: float, gap: float) -> bool:

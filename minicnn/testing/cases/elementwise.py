@@ -98,10 +98,10 @@ for _exponent in (0, 1, 2, 3):
     case("pow", variant=f"zeros{_exponent}", torch="torch.pow", flat="" if _exponent else "a constant")(
         lambda rng, e=_exponent: Sample((_with_zeros(rng), e))  # type: ignore[misc]
     )
-case("pow", variant="zeros", call=lambda x: ops_pow(x, constant(np.arange(4.0), x)))(
+case("pow", variant="zeros", call=lambda x: ops_pow(x, constant(np.arange(4, dtype=x.dtype), x)))(
     lambda rng: Sample((_with_zeros(rng),))
 )
-case("pow", variant="zero-base", call=lambda e: ops_pow(constant(np.array([0.0, 0.5, 0.0, 3.0]), e), e))(
+case("pow", variant="zero-base", call=lambda e: ops_pow(constant(np.array([0.0, 0.5, 0.0, 3.0], e.dtype), e), e))(
     lambda rng: Sample((draws.positive(rng, (2, 4)),))
 )
 case("pow", variant="square-negative", torch="torch.pow")(lambda rng: Sample((draws.normal(rng, (4,)), 2)))
