@@ -48,12 +48,18 @@ case("softplus", variant="beta", torch="torch.nn.functional.softplus", kinks=Tru
 @case("prelu", torch="torch.nn.functional.prelu", kinks=True)
 def _prelu(rng: Rng) -> Sample:
     shape = draws.shape(rng, 2)
-    return Sample((draws.away(rng, shape), draws.normal(rng, (shape[1],))))
+    return Sample((_with_negative(draws.away(rng, shape)), draws.normal(rng, (shape[1],))))
 
 
 @case("prelu", variant="shared", torch="torch.nn.functional.prelu", kinks=True)
 def _prelu_shared(rng: Rng) -> Sample:
-    return Sample((draws.away(rng, draws.shape(rng)), draws.normal(rng, (1,))))
+    return Sample((_with_negative(draws.away(rng, draws.shape(rng))), draws.normal(rng, (1,))))
+
+
+def _with_negative(x: np.ndarray) -> np.ndarray:
+    """The same with at least one negative number, without which the weight has no effect."""
+    x.flat[0] = -abs(x.flat[0])
+    return x
 
 
 
