@@ -42,6 +42,7 @@ napoleon_use_ivar = True
 add_module_names = False
 
 # Examples in the pages run by the doctest builder; those in docstrings run with the tests
+suppress_warnings = ["ref.python"]   # two classes are called Report, each in its own room
 doctest_test_doctest_blocks = ""
 doctest_global_setup = "import numpy as np\nimport minicnn as mc"
 

@@ -115,7 +115,7 @@ class View:
         return np.equal.outer(np.asarray(self.pair.rows), np.asarray(self.pair.columns))
 
     def full(self, matrix: Array) -> Array:
-        """A complete Jacobian as (*output shape, *input shape)."""
+        """A complete Jacobian with the axes of the output, then those of the input."""
         return matrix.reshape(*self.y_shape, *self.x_shape)
 
     # values
