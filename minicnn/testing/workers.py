@@ -208,14 +208,14 @@ def _limit_memory() -> None:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """One thread for every operation inside the block, so that no result depends on how many there are."""
-    import minicnn
+    from minicnn.backends.cpu import threads
 
-    before = minicnn.get_num_threads()
-    minicnn.set_num_threads(1)
+    before = threads.get_num_threads()
+    threads.set_num_threads(1)
     try:
         yield
     finally:
-        minicnn.set_num_threads(before)
+        threads.set_num_threads(before)
 
 
 @contextmanager
