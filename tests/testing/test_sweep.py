@@ -104,6 +104,13 @@ def test_a_function_that_no_case_meets_is_named(forgotten: str, only: Any) -> No
     assert f"{forgotten}: registered, and met by no case" in str(report)
 
 
+@pytest.mark.parametrize("order", [1, 2, None])
+def test_a_sweep_of_low_order_does_not_miss_what_only_higher_derivatives_meet(order: int | None, only: Any) -> None:
+    only(*(one for one in all_cases() if one.op == "roi_pool"))
+    missed = {name for name in sweep(order=order, processes=1).uncovered if name.startswith("minicnn.ops.roi.")}
+    assert missed == {f"minicnn.ops.roi.RoiAlign{suffix}" for suffix in ("", "Adjoint", "Max")}
+
+
 def test_a_part_of_the_ops_is_not_blamed_for_the_rest() -> None:
     assert sweep(ops=["exp"], processes=1).uncovered == []
 

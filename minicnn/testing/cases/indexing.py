@@ -85,7 +85,9 @@ def _scatter_flat(rng: Rng) -> Sample:
 
 @case("masked_fill", torch="torch.masked_fill")
 def _masked_fill(rng: Rng) -> Sample:
-    return Sample((draws.normal(rng, (2, 3)), rng.random((3,)) < 0.5, 2.0))
+    mask = rng.random((3,)) < 0.5
+    mask[rng.integers(3)] = False  # where everything is filled, nothing is left to differentiate
+    return Sample((draws.normal(rng, (2, 3)), mask, 2.0))
 
 
 @case("masked_select", torch="torch.masked_select")
