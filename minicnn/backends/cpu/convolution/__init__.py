@@ -12,11 +12,13 @@ over the table.
 
 from minicnn.backends.convolution import AUTO, Problem
 from minicnn.backends.cpu import arrays
-from minicnn.backends.cpu.convolution import dense, direct, im2col, naive
+from minicnn.backends.cpu.convolution import dense, direct, im2col, naive, winograd
 from minicnn.backends.cpu.convolution.choose import choose
 from minicnn.core.types import Array
 
-ALGORITHMS = {"naive": naive, "im2col": im2col, "direct": direct, "dense": dense}
+ALGORITHMS = {"naive": naive, "im2col": im2col, "direct": direct, "dense": dense,
+    "winograd": winograd.of(4, 2e-5), "winograd_f2": winograd.of(2, 5e-6),
+}
 
 
 def resolve(name: str, which: str, problem: Problem) -> str:
