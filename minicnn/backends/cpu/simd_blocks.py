@@ -8,7 +8,7 @@ As in :mod:`~minicnn.backends.cpu.simd`, numba's own loops over such blocks stay
 places read and written overlap.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -22,6 +22,36 @@ TILE_ROWS = 12 if _WIDE else 6  # its rows where they are apart: 24 accumulators
 TOGETHER_ROWS = 8 if _WIDE else 4  # its rows where they lie together: a divisor of a vector's lanes
 
 Matrix = Sequence[Sequence[float]]
+
+
+class _Body(_Emit):
+    """Inside a function of its own, whose arguments are addresses where the intrinsic's are arrays."""
+
+    def pointer(self, position: int, index: Any = None) -> Any:
+        return self.args[position] if index is None else self.builder.gep(self.args[position], [index])
+
+
+def _apart(name: str, generate: Callable[..., None]) -> Callable[..., Any]:
+    """Code generation that calls one function per module instead of repeating its body wherever it is used."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        given = [
+            context.make_array(kind)(context, builder, value).data if isinstance(kind, types.Array) else value
+            for kind, value in zip(signature.args, args, strict=True)
+        ]
+        full = f"minicnn_{name}_{signature.args[0].dtype}"
+        function = builder.module.globals.get(full)
+        if function is None:
+            function = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [a.type for a in given]), full)
+            function.linkage = "internal"
+            function.attributes.add("noinline")
+            inner = ir.IRBuilder(function.append_basic_block("entry"))
+            generate(_Body(context, inner, signature, function.args, signature.args[0].dtype))
+            inner.ret_void()
+        builder.call(function, given)
+        return context.get_dummy_value()
+
+    return codegen
 
 
 def _lane_mask(emit: _Emit, count: Any) -> Any:
@@ -48,9 +78,8 @@ def transpose(typingctx, source, at, pitch, rows, columns, target, to, out_pitch
     whole = types.intp
     signature = types.void(source, whole, whole, whole, whole, target, whole, whole)
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        emit = _Emit(context, builder, signature, args, signature.args[0].dtype)
-        lanes = emit.vector.count
+    def generate(emit: _Body) -> None:
+        builder, args, lanes = emit.builder, emit.args, emit.vector.count
         bits = ir.VectorType(ir.IntType(1), lanes)
         align, nothing, empty = ir.Constant(_I32, emit.item), ir.Constant(bits, None), ir.Constant(emit.vector, None)
         read, write = _lane_mask(emit, args[4]), _lane_mask(emit, args[3])
@@ -81,13 +110,12 @@ def transpose(typingctx, source, at, pitch, rows, columns, target, to, out_pitch
             _masked(
                 emit, "store", [block[r], place(goal, r, args[7]), align, within(r, args[4], write)], ir.VoidType()
             )
-        return context.get_dummy_value()
 
-    return signature, codegen
+    return signature, _apart("transpose", generate)
 
 
 def _combination(emit: _Emit, weights: Sequence[float], values: list[Any]) -> Any:
-    """sum of weights[k] * values[k]; ones and zeros cost nothing."""
+    """Sum of weights[k] * values[k]; ones and zeros cost nothing."""
     total = None
     for weight, value in sorted(zip(weights, values, strict=True), key=lambda pair: pair[0] not in (1, -1)):
         if weight == 0:
@@ -103,16 +131,16 @@ def _combination(emit: _Emit, weights: Sequence[float], values: list[Any]) -> An
     return total
 
 
-def sandwich(matrix: Matrix, finish: bool = False) -> Any:
-    """An intrinsic that computes ``matrix @ d @ matrix.T``, each element of ``d`` a vector of channels.
+def sandwich(name: str, matrix: Matrix, finish: bool = False) -> Any:
+    """An intrinsic of that name that computes ``matrix @ d @ matrix.T``, each element of ``d`` a vector of channels.
 
     It reads element (i, j) at ``at + i*down + j*right`` and writes at ``to + i*out_down + j*out_right``. With
     ``finish`` it adds a vector of biases and replaces what is below ``least`` by it (ReLU, or minus infinity).
     """
     height, width = len(matrix), len(matrix[0])
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        emit = _Emit(context, builder, signature, args, signature.args[0].dtype)
+    def generate(emit: _Body) -> None:
+        builder, args = emit.builder, emit.args
         source, target = emit.pointer(0, args[1]), emit.pointer(4, args[5])
 
         def offset(i: int, j: int, down: Any, right: Any) -> Any:
@@ -130,7 +158,6 @@ def sandwich(matrix: Matrix, finish: bool = False) -> Any:
                     least = emit.spread(args[10])
                     value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
                 emit.store(value, emit.step(target, offset(i, j, args[6], args[7])))
-        return context.get_dummy_value()
 
     whole = types.intp
     if finish:
@@ -138,14 +165,14 @@ def sandwich(matrix: Matrix, finish: bool = False) -> Any:
         @intrinsic
         def finished(typingctx, source, at, down, right, target, to, out_down, out_right, bias, first, least):  # type: ignore[no-untyped-def]
             places = (whole, whole, whole)
-            return types.void(source, *places, target, *places, bias, whole, source.dtype), generate
+            return types.void(source, *places, target, *places, bias, whole, source.dtype), _apart(name, generate)
 
         return finished
 
     @intrinsic
     def plain(typingctx, source, at, down, right, target, to, out_down, out_right):  # type: ignore[no-untyped-def]
         places = (whole, whole, whole)
-        return types.void(source, *places, target, *places), generate
+        return types.void(source, *places, target, *places), _apart(name, generate)
 
     return plain
 
@@ -164,9 +191,8 @@ def _product(together: bool) -> Any:
         whole = types.intp
         signature = types.void(a, whole, whole, b, whole, whole, whole, c, whole, whole, whole)
 
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-            emit = _Emit(context, builder, signature, args, signature.args[0].dtype)
-            lanes = emit.vector.count
+        def generate(emit: _Body) -> None:
+            builder, args, lanes = emit.builder, emit.args, emit.vector.count
             left, right, target = emit.pointer(0, args[1]), emit.pointer(3, args[4]), emit.pointer(7, args[8])
             rows = [emit.step(left, builder.mul(args[2], ir.Constant(_I64, r))) for r in range(count)]
             lines = [emit.step(target, builder.mul(args[9], ir.Constant(_I64, r))) for r in range(count)]
@@ -191,9 +217,8 @@ def _product(together: bool) -> Any:
             for r in range(count):
                 for v in range(TILE_VECTORS):
                     emit.store(builder.load(sums[r][v]), emit.step(lines[r], v * lanes))
-            return context.get_dummy_value()
 
-        return signature, codegen
+        return signature, _apart(f"product_{'columns' if together else 'rows'}", generate)
 
     return product
 
