@@ -12,11 +12,12 @@ over the table.
 
 from minicnn.backends.convolution import AUTO, Problem
 from minicnn.backends.cpu import arrays
-from minicnn.backends.cpu.convolution import dense, direct, im2col, naive
+from minicnn.backends.cpu.convolution import dense, depthwise, direct, fft, im2col, naive, pointwise
 from minicnn.backends.cpu.convolution.choose import choose
 from minicnn.core.types import Array
 
 ALGORITHMS = {"naive": naive, "im2col": im2col, "direct": direct, "dense": dense}
+ALGORITHMS |= {"pointwise": pointwise, "depthwise": depthwise, "fft": fft}
 
 
 def resolve(name: str, which: str, problem: Problem) -> str:
