@@ -161,7 +161,7 @@ def _make_strided(name: str, add: bool) -> Any:
                 builder.store(builder.fadd(builder.load(there), value) if add else value, there)
 
     @intrinsic
-    def rows(typingctx, target, to, target_pitch, target_step, source, start, source_pitch, source_step, number, length):  # type: ignore[no-untyped-def]  # fmt: skip
+    def rows(typingctx, target, to, target_pitch, target_step, source, start, pitch, step, number, length):  # type: ignore[no-untyped-def]
         """Like copy_rows and add_rows, for elements that are ``step`` apart."""
         whole = types.intp
         signature = types.void(target, whole, whole, whole, source, whole, whole, whole, whole, whole)
@@ -202,7 +202,7 @@ def _finish_rows(emit: _Rows, builder: Any, args: Any) -> None:
 
 @intrinsic
 def finish_rows(typingctx, target, to, target_pitch, source, start, source_pitch, number, length, bias, relu):  # type: ignore[no-untyped-def]  # fmt: skip
-    """target row = max(source row + bias, 0 if relu); NaN stays NaN. Target and source may be the same row."""
+    """Each target row becomes source row + bias, or its max with 0; NaN stays NaN. Both may be one row."""
     whole = types.intp
     signature = types.void(target, whole, whole, source, whole, whole, whole, whole, target.dtype, types.boolean)
     return signature, _outlined("finish_rows", _finish_rows)

@@ -16,8 +16,15 @@ from minicnn.backends.cpu.convolution import dense, depthwise, direct, fft, im2c
 from minicnn.backends.cpu.convolution.choose import choose
 from minicnn.core.types import Array
 
-ALGORITHMS = {"naive": naive, "im2col": im2col, "direct": direct, "dense": dense}
-ALGORITHMS |= {"pointwise": pointwise, "depthwise": depthwise, "fft": fft}
+ALGORITHMS = {
+    "naive": naive,
+    "im2col": im2col,
+    "direct": direct,
+    "dense": dense,
+    "pointwise": pointwise,
+    "depthwise": depthwise,
+    "fft": fft,
+}
 
 
 def resolve(name: str, which: str, problem: Problem) -> str:

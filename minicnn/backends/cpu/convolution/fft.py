@@ -145,7 +145,7 @@ def _windows(p: Problem, s: Sizes) -> tuple[Array, Array]:
 
 
 def _spread(gy: Array, p: Problem, s: Sizes) -> Array:
-    """y' with every entry where its window starts."""
+    """Planes of y' with each entry where its window starts."""
     planes = np.zeros((*gy.shape[:-2], s.height, s.width), gy.dtype)
     planes[..., *_windows(p, s)] = gy
     return planes

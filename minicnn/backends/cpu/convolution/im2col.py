@@ -84,9 +84,7 @@ def input_grad(gy: Array, w: Array, p: Problem) -> Array:
     gx = np.empty(p.x_shape, gy.dtype)
     b = blocking("input_grad", p)
     with blas.single_threaded(gy.dtype) as address:
-        _input_grad(
-            address, gy.reshape(-1), w.reshape(-1), gx.reshape(-1), _scratch(b, gy), p, planes_of.layout(p), b
-        )
+        _input_grad(address, gy.reshape(-1), w.reshape(-1), gx.reshape(-1), _scratch(b, gy), p, planes_of.layout(p), b)
     return gx
 
 
@@ -121,7 +119,8 @@ def even(total: int, most: int, tasks: int = 2) -> int:
 @lru_cache(maxsize=512)
 def blocking(which: str, p: Problem) -> Blocking:
     """How that pass is divided: fixed by the problem alone, so that threads do not change the result."""
-    ci, co, taps, size = p.in_channels // p.groups, p.out_channels // p.groups, p.kernel_h * p.kernel_w, p.out_h * p.out_w
+    ci, co = p.in_channels // p.groups, p.out_channels // p.groups
+    taps, size = p.kernel_h * p.kernel_w, p.out_h * p.out_w
     wanted = min(max(BLOCK // max(1, ci * taps), POSITIONS[0]), POSITIONS[1], max(1, BLOCK // taps))
     images, rows, cols = even(p.images, wanted // max(1, size)), p.out_h, p.out_w
     if size > wanted:
@@ -155,12 +154,13 @@ def _scratch(b: Blocking, like: Array) -> Array:
 
 
 @inline
-def _piece(block, p, b):  # type: ignore[no-untyped-def]
+def positions_of(block, p, b):  # type: ignore[no-untyped-def]
     """The images, rows and columns of a block of positions: first image, how many, and so on."""
     image, rest = divmod(block, b.row_blocks * b.col_blocks)
     row, col = divmod(rest, b.col_blocks)
     n, r, c = image * b.images, row * b.rows, col * b.cols
-    return n, max(min(b.images, p.images - n), 0), r, max(min(b.rows, p.out_h - r), 0), c, max(min(b.cols, p.out_w - c), 0)
+    images, rows, cols = min(b.images, p.images - n), min(b.rows, p.out_h - r), min(b.cols, p.out_w - c)
+    return n, max(images, 0), r, max(rows, 0), c, max(cols, 0)
 
 
 @inline
@@ -197,7 +197,7 @@ def _raise(gx, first, channels, n, images, r, rows, c, cols, planes, columns, p,
 
 
 @inline
-def _gather(gy, first, channels, n, images, piece, side, p):  # type: ignore[no-untyped-def]
+def gather_maps(gy, first, channels, n, images, piece, side, p):  # type: ignore[no-untyped-def]
     """side[o, (n, position)] of whole images."""
     for o in range(channels):
         source = (n * p.out_channels + first + o) * piece
@@ -209,7 +209,8 @@ def _gather(gy, first, channels, n, images, piece, side, p):  # type: ignore[no-
 
 @kernel
 def _forward(address, x, w, bias, y, scratch, p, plan, b, relu, finish):  # type: ignore[no-untyped-def]
-    ci, co, taps, size = p.in_channels // p.groups, p.out_channels // p.groups, p.kernel_h * p.kernel_w, p.out_h * p.out_w
+    ci, co = p.in_channels // p.groups, p.out_channels // p.groups
+    taps, size = p.kernel_h * p.kernel_w, p.out_h * p.out_w
     shares = -(-co // b.outputs)
     workers, zero, one = scratch.shape[0], scratch.dtype.type(0), scratch.dtype.type(1)
     tasks = b.image_blocks * b.row_blocks * b.col_blocks * p.groups * shares
@@ -219,7 +220,7 @@ def _forward(address, x, w, bias, y, scratch, p, plan, b, relu, finish):  # type
         for task in range(int(worker), tasks, workers):
             block, rest = divmod(task, p.groups * shares)
             g, share = divmod(rest, shares)
-            n, images, r, rows, c, cols = _piece(block, p, b)
+            n, images, r, rows, c, cols = positions_of(block, p, b)
             outputs, o0 = min(b.outputs, co - share * b.outputs), g * co + share * b.outputs
             length, out = images * rows * cols, (n * p.out_channels + o0) * size + r * p.out_w + c
             for i in range(0, ci, b.channels):  # each block of channels adds its share
@@ -246,7 +247,8 @@ def _forward(address, x, w, bias, y, scratch, p, plan, b, relu, finish):  # type
 
 @kernel
 def _input_grad(address, gy, w, gx, scratch, p, plan, b):  # type: ignore[no-untyped-def]
-    ci, co, taps, size = p.in_channels // p.groups, p.out_channels // p.groups, p.kernel_h * p.kernel_w, p.out_h * p.out_w
+    ci, co = p.in_channels // p.groups, p.out_channels // p.groups
+    taps, size = p.kernel_h * p.kernel_w, p.out_h * p.out_w
     blocks, tiles = -(-ci // b.channels), b.row_blocks * b.col_blocks
     workers, zero, pixels = scratch.shape[0], scratch.dtype.type(0), p.in_h * p.in_w
     tasks = b.image_blocks * p.groups * blocks
@@ -260,10 +262,10 @@ def _input_grad(address, gy, w, gx, scratch, p, plan, b):  # type: ignore[no-unt
             for m in range(image * b.images, min((image + 1) * b.images, p.images)):
                 simd_rows.fill(gx, (m * p.in_channels + g * ci + i) * pixels, some * pixels, zero)
             for tile in range(tiles):  # in order: windows of neighbouring tiles overlap
-                n, images, r, rows, c, cols = _piece(image * tiles + tile, p, b)
+                n, images, r, rows, c, cols = positions_of(image * tiles + tile, p, b)
                 left, k, length = (g * co * ci + i) * taps, some * taps, images * rows * cols
                 if b.images > 1:
-                    _gather(gy, g * co, co, n, images, size, side, p)
+                    gather_maps(gy, g * co, co, n, images, size, side, p)
                     blas.gemm(
                         address, 1, 0, k, length, co, w, left, ci * taps, side, 0, length, zero, columns, 0, length
                     )
@@ -277,7 +279,8 @@ def _input_grad(address, gy, w, gx, scratch, p, plan, b):  # type: ignore[no-unt
 
 @kernel
 def _weight_grad(address, gy, x, gw, scratch, p, plan, b):  # type: ignore[no-untyped-def]
-    ci, co, taps, size = p.in_channels // p.groups, p.out_channels // p.groups, p.kernel_h * p.kernel_w, p.out_h * p.out_w
+    ci, co = p.in_channels // p.groups, p.out_channels // p.groups
+    taps, size = p.kernel_h * p.kernel_w, p.out_h * p.out_w
     blocks, units = -(-ci // b.channels), b.image_blocks * b.row_blocks * b.col_blocks
     total = p.out_channels * ci * taps
     parts = gw.size // max(total, 1)
@@ -292,19 +295,17 @@ def _weight_grad(address, gy, x, gw, scratch, p, plan, b):  # type: ignore[no-un
             some = min(b.channels, ci - i)
             k, out = some * taps, part * total + (g * co * ci + i) * taps
             for unit in range(part * units // parts, (part + 1) * units // parts):
-                n, images, r, rows, c, cols = _piece(unit, p, b)
+                n, images, r, rows, c, cols = positions_of(unit, p, b)
                 _lower(x, g * ci + i, some, n, images, r, rows, c, cols, planes, columns, p, plan)
                 length = images * rows * cols
                 if b.images > 1:
-                    _gather(gy, g * co, co, n, images, size, side, p)
+                    gather_maps(gy, g * co, co, n, images, size, side, p)
                     blas.gemm(
                         address, 0, 1, co, k, length, side, 0, length, columns, 0, length, one, gw, out, ci * taps
                     )
                 else:
                     left = (n * p.out_channels + g * co) * size + r * p.out_w + c
-                    blas.gemm(
-                        address, 0, 1, co, k, length, gy, left, size, columns, 0, length, one, gw, out, ci * taps
-                    )
+                    blas.gemm(address, 0, 1, co, k, length, gy, left, size, columns, 0, length, one, gw, out, ci * taps)
 
 
 @kernel

@@ -17,7 +17,7 @@ import numpy as np
 from minicnn.backends.convolution import Problem
 from minicnn.backends.cpu import blas, simd_rows, threads
 from minicnn.backends.cpu.convolution import planes as planes_of
-from minicnn.backends.cpu.convolution.im2col import even, join
+from minicnn.backends.cpu.convolution.im2col import even, gather_maps, join, positions_of
 from minicnn.backends.cpu.convolution.planes import stage, unstage
 from minicnn.backends.cpu.jit import inline, kernel, prange
 from minicnn.core.types import Array
@@ -131,15 +131,6 @@ def _scratch(which: str, p: Problem, b: Blocking, like: Array) -> tuple[Array, A
 
 
 @inline
-def _piece(block, p, b):  # type: ignore[no-untyped-def]
-    """The images, rows and columns of a block of positions: first image, how many, and so on."""
-    image, rest = divmod(block, b.row_blocks * b.col_blocks)
-    row, col = divmod(rest, b.col_blocks)
-    n, r, c = image * b.images, row * b.rows, col * b.cols
-    return n, max(min(b.images, p.images - n), 0), r, max(min(b.rows, p.out_h - r), 0), c, max(min(b.cols, p.out_w - c), 0)
-
-
-@inline
 def _gather_pixels(x, first, channels, n, images, r, rows, c, cols, into, p, plan):  # type: ignore[no-untyped-def]
     """into[i, (n, r, c)]: the pixels that the windows of these positions meet."""
     piece = rows * cols
@@ -147,14 +138,6 @@ def _gather_pixels(x, first, channels, n, images, r, rows, c, cols, into, p, pla
         for m in range(images):
             channel = ((n + m) * p.in_channels + first + i) * p.in_h * p.in_w
             stage(x, channel, r, c, rows, cols, into[(i * images + m) * piece :], p, plan)
-
-
-@inline
-def _gather_maps(gy, first, channels, n, images, piece, into, p):  # type: ignore[no-untyped-def]
-    """into[o, (n, position)] of whole images."""
-    for o in range(channels):
-        source = (n * p.out_channels + first + o) * piece
-        simd_rows.copy_rows(into, o * images * piece, piece, gy, source, p.out_channels * piece, images, piece)
 
 
 @kernel
@@ -168,7 +151,7 @@ def _forward(address, x, w, bias, y, sources, targets, p, plan, b, relu, finish)
         for task in range(int(worker), tasks, workers):
             block, rest = divmod(task, p.groups * shares)
             g, share = divmod(rest, shares)
-            n, images, r, rows, c, cols = _piece(block, p, b)
+            n, images, r, rows, c, cols = positions_of(block, p, b)
             m, o0 = min(b.outputs, co - share * b.outputs), g * co + share * b.outputs
             length, start = images * rows * cols, r * p.out_w + c
             out = (n * p.out_channels + o0) * size + start
@@ -208,12 +191,12 @@ def _input_grad(address, gy, w, gx, sources, targets, p, plan, b):  # type: igno
                 for m in range(first // tiles * b.images, min((first // tiles + 1) * b.images, p.images)):
                     simd_rows.fill(gx, (m * p.in_channels + i0) * pixels, some * pixels, zero)
             for tile in range(first, last):
-                n, images, r, rows, c, cols = _piece(tile, p, b)
+                n, images, r, rows, c, cols = positions_of(tile, p, b)
                 length, start = images * rows * cols, r * p.out_w + c
                 left = g * co * ci + i0 - g * ci
                 right, at, pitch = gy, (n * p.out_channels + g * co) * size + start, size
                 if b.source:
-                    _gather_maps(gy, g * co, co, n, images, size, source, p)
+                    gather_maps(gy, g * co, co, n, images, size, source, p)
                     right, at, pitch = source, 0, length
                 if not b.target:
                     out = (n * p.in_channels + i0) * size + start
@@ -241,12 +224,12 @@ def _weight_grad(address, gy, x, gw, sources, targets, p, plan, b):  # type: ign
             m, o0 = min(b.outputs, co - share * b.outputs), g * co + share * b.outputs
             out = (part * p.out_channels + o0) * ci
             for unit in range(part * units // b.parts, (part + 1) * units // b.parts):
-                n, images, r, rows, c, cols = _piece(unit, p, b)
+                n, images, r, rows, c, cols = positions_of(unit, p, b)
                 length, start = images * rows * cols, r * p.out_w + c
                 left, left_at, left_pitch = gy, (n * p.out_channels + o0) * size + start, size
                 right, right_at, right_pitch = x, (n * p.in_channels + g * ci) * size + start, size
                 if b.target:
-                    _gather_maps(gy, o0, m, n, images, size, target, p)
+                    gather_maps(gy, o0, m, n, images, size, target, p)
                     left, left_at, left_pitch = target, 0, length
                 if b.source:
                     _gather_pixels(x, g * ci, ci, n, images, r, rows, c, cols, source, p, plan)
