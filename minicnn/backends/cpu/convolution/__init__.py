@@ -1,36 +1,24 @@
-"""Convolution on the CPU: one file per algorithm, each with the same three passes and one signature.
+"""Convolution on the CPU: one file per algorithm (``algorithms.py``), and the rules that choose among them."""
 
-    forward(x, w, bias, problem) -> y
-    input_grad(gy, w, problem) -> gx         the adjoint by x: also the transposed convolution
-    weight_grad(gy, x, problem) -> gw        the adjoint by w
-    cannot(which, problem) -> reason or None
-    workspace(which, problem, item) -> bytes
-
-To add an algorithm: write the file, enter it in ``ALGORITHMS``, give it a rule in ``choose.py``; the tests iterate
-over the table.
-"""
+import math
 
 from minicnn.backends.convolution import AUTO, Problem
 from minicnn.backends.cpu import arrays
-from minicnn.backends.cpu.convolution import dense, direct, im2col, naive, winograd
-from minicnn.backends.cpu.convolution.choose import choose
+from minicnn.backends.cpu.convolution.algorithms import ALGORITHMS
+from minicnn.backends.cpu.convolution.choose import choose, explain
 from minicnn.core.types import Array
 
-ALGORITHMS = {"naive": naive, "im2col": im2col, "direct": direct, "dense": dense,
-    "winograd": winograd.of(4, 2e-5), "winograd_f2": winograd.of(2, 5e-6),
-}
 
-
-def resolve(name: str, which: str, problem: Problem) -> str:
-    """The algorithm that will run for a name (``auto`` included).
+def resolve(name: str, which: str, problem: Problem, max_error: float = math.inf) -> str:
+    """The algorithm that will run for a name (``auto``: the first rule within ``max_error``).
 
     Raises
     ------
     ValueError
-        If there is no such algorithm, or it cannot do that pass of that problem.
+        If there is no such algorithm, it cannot do that pass of that problem, or none is exact enough.
     """
     if name == AUTO:
-        return choose(which, problem)
+        return choose(which, problem, max_error)
     if name not in ALGORITHMS:
         known = ", ".join(repr(known) for known in (AUTO, *ALGORITHMS))
         raise ValueError(f"conv_algorithm: no algorithm {name!r} on cpu; there are {known}")
@@ -40,12 +28,14 @@ def resolve(name: str, which: str, problem: Problem) -> str:
     return name
 
 
-def forward(x: Array, w: Array, bias: Array | None, problem: Problem, algorithm: str = AUTO) -> Array:
-    """``conv(x, w) + bias`` of shape ``problem.y_shape``."""
+def forward(
+    x: Array, w: Array, bias: Array | None, problem: Problem, algorithm: str = AUTO, *, relu: bool = False
+) -> Array:
+    """``conv(x, w) + bias``, or ``max(conv(x, w) + bias, 0)``, of shape ``problem.y_shape``."""
     if bias is not None:
         bias = arrays.ascontiguousarray(bias)
     module = ALGORITHMS[resolve(algorithm, "forward", problem)]
-    return module.forward(arrays.ascontiguousarray(x), arrays.ascontiguousarray(w), bias, problem)
+    return module.forward(arrays.ascontiguousarray(x), arrays.ascontiguousarray(w), bias, problem, relu)
 
 
 def input_grad(gy: Array, w: Array, problem: Problem, algorithm: str = AUTO) -> Array:
@@ -60,4 +50,4 @@ def weight_grad(gy: Array, x: Array, problem: Problem, algorithm: str = AUTO) ->
     return module.weight_grad(arrays.ascontiguousarray(gy), arrays.ascontiguousarray(x), problem)
 
 
-__all__ = ["ALGORITHMS", "choose", "forward", "input_grad", "resolve", "weight_grad"]
+__all__ = ["ALGORITHMS", "choose", "explain", "forward", "input_grad", "resolve", "weight_grad"]

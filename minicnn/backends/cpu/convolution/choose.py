@@ -1,43 +1,90 @@
-"""Which algorithm runs when the user names none: written rules, never a timing during the run.
+"""Which algorithm runs when the user names none: the first rule that applies, or a table measured beforehand.
 
-Measured on two AVX-512 cores (GFLOP/s of one core, forward / input_grad / weight_grad):
-
-    layer (batch x channels @ size -> channels, kernel)   im2col        direct
-    64 x   1@32 ->   6, 5x5                                5  4  5      23  6 16
-    64 x   6@14 ->  16, 5x5                                6  5  5      29 15 19
-     8 x   3@224->  64, 11x11 stride 4                    29 27 29      68 14 42
-     8 x  64@56 ->  64, 3x3                               44 28 38      79 77 61
-     8 x 128@28 -> 128, 3x3                               53 41 48      58 58 51
-     8 x 512@7  -> 512, 3x3                               44 33 55      35 16 15
-     8 x  64@56 -> 128, 3x3 stride 2                      42 39 40      50 32 29
+Nothing is timed during a run. ``docs/convolution/index.md`` has the measurements that the rules come from;
+``minicnn conv explain`` prints what they say of a layer, ``minicnn tune`` measures a table for this machine.
 """
 
+import math
+from collections.abc import Callable
 from functools import lru_cache
+from typing import NamedTuple
 
 from minicnn.backends.convolution import Problem
-from minicnn.backends.cpu.convolution import dense
+from minicnn.backends.cpu.convolution.algorithms import ALGORITHMS
 
 LONG_SUM = 2048  # taps from which packed weights leave the cache, and BLAS's blocking wins
 SMALL_MAP = 100  # positions below which a flat row is mostly dropped positions
-MANY_CHANNELS = 16
+MANY_CHANNELS = 16  # channels that fill a vector
 LONG_ROW = 1 << 18  # staged elements of one output row from which the direct algorithm leaves the cache
 
 
-@lru_cache(maxsize=1024)
-def choose(which: str, p: Problem) -> str:
+class Rule(NamedTuple):
+    """An algorithm, when it is taken, and why."""
+
+    algorithm: str
+    reason: str
+    applies: Callable[[str, Problem], bool]
+
+
+def _always(which: str, p: Problem) -> bool:
+    return True
+
+
+def _channels(which: str, p: Problem) -> int:
+    """Channels that are summed over (of the weight gradient: of the input), in one group."""
+    return (p.out_channels if which == "input_grad" else p.in_channels) // p.groups
+
+
+def _fills_vectors(which: str, p: Problem) -> bool:
+    return min(p.in_channels, p.out_channels) >= MANY_CHANNELS
+
+
+def _long_row(which: str, p: Problem) -> bool:
+    return _channels(which, p) * p.kernel_h * p.dilation_h * max(p.in_w, p.out_w * p.stride_w) > LONG_ROW
+
+
+def _long_sum(which: str, p: Problem) -> bool:
+    taps = _channels(which, p) * p.kernel_h * p.kernel_w
+    return taps > LONG_SUM or (p.out_h * p.out_w < SMALL_MAP and taps > LONG_SUM // 4)
+
+
+def _strided_gradient(which: str, p: Problem) -> bool:
+    if p.stride_h == p.stride_w == 1 or which == "forward":
+        return False
+    return which == "input_grad" or p.in_channels // p.groups >= MANY_CHANNELS
+
+
+RULES = (
+    Rule("dense", "one window covers the image: a fully connected layer", _always),
+    Rule("pointwise", "a 1x1 kernel is a product of matrices, and nothing need be copied", _always),
+    Rule("depthwise", "each channel has filters of its own: no sum over channels, so no product of matrices", _always),
+    Rule("winograd", "3x3 with enough channels to fill vectors: 2.25 multiplications instead of 9", _fills_vectors),
+    Rule("winograd_f2", "3x3 with enough channels to fill vectors: 4 multiplications instead of 9", _fills_vectors),
+    Rule("im2col", "a row of windows does not fit the cache", _long_row),
+    Rule("im2col", "the sums are long: BLAS's blocking wins", _long_sum),
+    Rule("im2col", "the gradient of a strided window falls apart into many short sums", _strided_gradient),
+    Rule("direct", "few channels: lowering would cost more than multiplying", _always),
+    Rule("im2col", "it can do everything", _always),
+)
+
+
+@lru_cache(maxsize=4096)
+def explain(which: str, p: Problem, max_error: float = math.inf) -> Rule:
+    """The rule that decides on that pass of that problem.
+
+    Raises
+    ------
+    ValueError
+        If no algorithm keeps ``max_error``.
+    """
+    for rule in RULES:
+        module = ALGORITHMS[rule.algorithm]
+        if module.ERROR <= max_error and module.cannot(which, p) is None and rule.applies(which, p):
+            return rule
+    least = min(module.ERROR for module in ALGORITHMS.values())
+    raise ValueError(f"conv_precision: no algorithm has an error of at most {max_error}; the least is {least}")
+
+
+def choose(which: str, p: Problem, max_error: float = math.inf) -> str:
     """The algorithm for that pass of that problem."""
-    if dense.cannot(which, p) is None:
-        return "dense"
-    strided = p.stride_h > 1 or p.stride_w > 1
-    backward_taps = p.out_channels // p.groups * p.kernel_h * p.kernel_w
-    taps = backward_taps if which == "input_grad" else p.taps
-    channels = (p.out_channels if which == "input_grad" else p.in_channels) // p.groups
-    if channels * p.kernel_h * p.dilation_h * max(p.in_w, p.out_w * p.stride_w) > LONG_ROW:
-        return "im2col"
-    if taps > LONG_SUM or (p.out_h * p.out_w < SMALL_MAP and taps > LONG_SUM // 4):
-        return "im2col"
-    if which == "input_grad" and strided:
-        return "im2col"  # many short sums, one for each residue, against one product
-    if which == "weight_grad" and strided and p.in_channels // p.groups >= MANY_CHANNELS:
-        return "im2col"
-    return "direct"
+    return explain(which, p, max_error).algorithm

@@ -12,6 +12,8 @@ from minicnn.backends.convolution import Problem
 from minicnn.backends.cpu import arrays
 from minicnn.core.types import Array
 
+ERROR = 5e-6  # max |y - y64| / max |y64| in float32
+
 
 def cannot(which: str, p: Problem) -> str | None:
     """Why this algorithm cannot do that pass, or None."""
@@ -26,12 +28,17 @@ def workspace(which: str, p: Problem, item: int) -> int:
     return 0
 
 
-def forward(x: Array, w: Array, bias: Array | None, p: Problem) -> Array:
-    """``y = conv(x, w) + bias``."""
+def operations(which: str, p: Problem) -> int:
+    """Floating-point operations of that pass, two for a multiply-add."""
+    return 2 * p.images * p.out_channels * p.out_h * p.out_w * p.taps
+
+
+def forward(x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = False) -> Array:
+    """``y = conv(x, w) + bias``, or ``max(y, 0)``."""
     y = arrays.matmul(x.reshape(p.images, p.taps), w.reshape(p.out_channels, p.taps).T)
     if bias is not None:
         y += bias
-    return y.reshape(p.y_shape)
+    return (arrays.maximum(y, 0, out=y) if relu else y).reshape(p.y_shape)
 
 
 def input_grad(gy: Array, w: Array, p: Problem) -> Array:

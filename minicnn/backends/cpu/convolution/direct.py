@@ -25,10 +25,11 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.backends.convolution import Problem
-from minicnn.backends.cpu import simd, threads
+from minicnn.backends.cpu import simd, simd_rows, threads
 from minicnn.backends.cpu.jit import inline, kernel, prange
 from minicnn.core.types import Array
 
+ERROR = 5e-6  # max |y - y64| / max |y64| in float32
 BAND = 1 << 16  # elements of staged input that a band of rows may take: 256 KiB of float32
 POSITIONS = 1 << 12  # positions that a dot product covers before its sum goes to float64
 PARTS = 16  # parts of the batch whose weight gradients are summed apart, then joined in order
@@ -97,11 +98,22 @@ def workspace(which: str, p: Problem, item: int) -> int:
     return item * threads.get_num_threads() * each + partial
 
 
-def forward(x: Array, w: Array, bias: Array | None, p: Problem) -> Array:
-    """``y = conv(x, w) + bias``."""
+def operations(which: str, p: Problem) -> int:
+    """Floating-point operations of that pass, with the dropped positions and the rows that fill up a tile."""
+    if which == "weight_grad":
+        plan, offsets, _ = _forward_plan(p)
+        found = [(plan, _up(plan.group_out, DOT_ROWS) * _up(len(offsets), COLUMNS))]
+    else:
+        parts = [_forward_plan(p)] if which == "forward" else [part[:3] for part in _input_plans(p)]
+        found = [(plan, _up(plan.group_out, ROWS) * len(offsets)) for plan, offsets, _ in parts]
+    return sum(2 * p.images * p.groups * each * plan.rows * (plan.cols + plan.reach_w) for plan, each in found)
+
+
+def forward(x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = False) -> Array:
+    """``y = conv(x, w) + bias``, or ``max(y, 0)``."""
     y = np.empty(p.y_shape, x.dtype)
     plan, offsets, sizes = _forward_plan(p)
-    _run(x, w.reshape(p.groups, plan.group_out, p.taps), bias, y, plan, offsets, sizes)
+    _run(x, w.reshape(p.groups, plan.group_out, p.taps), bias, y, plan, offsets, sizes, relu)
     return y
 
 
@@ -124,11 +136,15 @@ def weight_grad(gy: Array, x: Array, p: Problem) -> Array:
     return parts.sum(axis=0).astype(x.dtype).reshape(p.w_shape)
 
 
-def _run(source: Array, w: Array, bias: Array | None, target: Array, plan: Plan, offsets: Array, sizes: Sizes) -> None:
+def _run(
+    source: Array, w: Array, bias: Array | None, target: Array, plan: Plan, offsets: Array, sizes: Sizes,
+    relu: bool = False,
+) -> None:  # fmt: skip
     """Correlate with weights ``w`` (groups, result channels, taps) and write the results where the plan says."""
     if bias is None:
         bias = np.zeros(plan.groups * plan.group_out, source.dtype)
-    _correlate(source, w, offsets, bias, target, plan, *sizes, simd.lanes(source.itemsize), threads.get_num_threads())
+    lanes, workers = simd.lanes(source.itemsize), threads.get_num_threads()
+    _correlate(source, w, offsets, bias, target, plan, *sizes, lanes, workers, relu)
 
 
 # -- plans: which element of the staged planes each tap reads ---------------------------------------------------
@@ -252,7 +268,7 @@ def _pack(w, bias, groups, group_out, taps):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _correlate(x, weights, offsets, biases, y, p, band, size, pitch, lanes, workers):  # type: ignore[no-untyped-def]
+def _correlate(x, weights, offsets, biases, y, p, band, size, pitch, lanes, workers, relu):  # type: ignore[no-untyped-def]
     taps, width = offsets.shape[0], p.cols + p.reach_w
     bands, blocks = -(-p.rows // band), -(-p.group_out // ROWS)
     tasks = p.images * p.groups * bands
@@ -277,7 +293,10 @@ def _correlate(x, weights, offsets, biases, y, p, band, size, pitch, lanes, work
                 for o in range(min(ROWS, p.group_out - block * ROWS)):
                     for r in range(rows):
                         target = y[n, g * p.group_out + block * ROWS + o, p.dst_top + (start + r) * p.dst_step_h]
-                        if p.dst_step_w == 1:
+                        if relu:
+                            at = o * pitch + r * width
+                            simd_rows.finish_rows(target, 0, 0, acc, at, 0, 1, p.cols, acc.dtype.type(0), True)
+                        elif p.dst_step_w == 1:
                             simd.copy(target, p.dst_left, acc, o * pitch + r * width, p.cols)
                         else:
                             for c in range(p.cols):

@@ -1,26 +1,51 @@
 """Lowering: copy the input under each tap into a row of a matrix, then multiply matrices.
 
-For one image and one group, with columns[(i, a, b), (r, c)] = x[i, r*stride + a*dilation - top, ...]:
+For one group, with columns[(i, a, b), (n, r, c)] = x[n, i, r*stride + a*dilation - top, ...]:
 
-- forward       y = w @ columns          (O, T) @ (T, P), T = C/G * KH * KW taps, P = OH * OW positions
-- weight_grad   w' = sum over n of y' @ columns^T
+- forward       y = w @ columns          (O, T) @ (T, P), T = C/G * KH * KW taps, P = N * OH * OW positions
+- weight_grad   w' = y' @ columns^T
 - input_grad    columns' = w^T @ y', then added back to where each entry came from (``col2im``)
 
-The whole matrix would be KH*KW times the input. Here each core lowers one block of at most ``BLOCK`` elements, some
-channels by some positions, and multiplies it while it lies in that core's cache: the workspace is one block a thread.
+The whole matrix would be KH*KW times the input. Here each core lowers one block of about ``BLOCK`` elements, some
+channels by some positions, and multiplies it while it lies in that core's cache. Positions are some rows of one image,
+or, where maps are small, several whole images: BLAS reads all weights for every block, which pays from some hundred
+columns on. Each channel is staged first (see ``planes``), so that a row of the matrix is copied without bounds.
 """
+
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from minicnn.backends.convolution import Problem
-from minicnn.backends.cpu import blas, simd, threads
+from minicnn.backends.cpu import blas, simd_rows, threads
+from minicnn.backends.cpu.convolution import planes as planes_of
+from minicnn.backends.cpu.convolution.planes import stage, tap, unstage
 from minicnn.backends.cpu.jit import inline, kernel, prange
 from minicnn.core.types import Array
 
+ERROR = 5e-6  # max |y - y64| / max |y64| in float32
 BLOCK = 1 << 18  # elements of one lowered block: 1 MiB of float32, about a second-level cache
-POSITIONS = 2048  # columns of a block: enough for BLAS to run at full speed
-PARTS = 8  # parts of the batch whose weight gradients are summed apart, then joined in order
+POSITIONS = (512, 2048)  # columns of a block: fewer make BLAS slow, more leave the cache
+PRODUCT = 1 << 21  # elements of a product that is copied to its images afterwards
+PARTS = 8  # parts of the positions whose weight gradients are summed apart, then joined in order
 PARTIALS = 1 << 21  # elements that these partial sums may take
+
+
+class Blocking(NamedTuple):
+    """The sizes of one block, and of the scratch memory of one thread in elements."""
+
+    images: int  # 1, or several whole images
+    rows: int
+    cols: int
+    channels: int  # input channels of a group that are lowered together
+    outputs: int  # output channels of a group that are multiplied together
+    image_blocks: int
+    row_blocks: int
+    col_blocks: int
+    planes: int
+    columns: int
+    side: int  # what the product of several images reads or writes
 
 
 def cannot(which: str, p: Problem) -> str | None:
@@ -30,184 +55,263 @@ def cannot(which: str, p: Problem) -> str | None:
 
 def workspace(which: str, p: Problem, item: int) -> int:
     """Bytes of scratch memory of that pass, for arrays of ``item`` bytes an element."""
-    positions, channels = _blocking(p)
-    taps = p.kernel_h * p.kernel_w
-    partial = _parts(p) * p.out_channels * p.taps if which == "weight_grad" else 0
-    return item * (threads.get_num_threads() * channels * taps * positions + partial)
+    b = blocking(which, p)
+    partial = _parts(p, b) * p.out_channels * p.taps if which == "weight_grad" else 0
+    return item * (threads.get_num_threads() * (b.planes + b.columns + b.side) + partial)
 
 
-def forward(x: Array, w: Array, bias: Array | None, p: Problem) -> Array:
-    """``y = conv(x, w) + bias``."""
+def operations(which: str, p: Problem) -> int:
+    """Floating-point operations of that pass, two for a multiply-add; ``col2im`` adds each entry once."""
+    lowered = p.images * p.out_h * p.out_w * p.in_channels * p.kernel_h * p.kernel_w
+    return 2 * lowered * (p.out_channels // p.groups) + (lowered if which == "input_grad" else 0)
+
+
+def forward(x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = False) -> Array:
+    """``y = conv(x, w) + bias``, or ``max(y, 0)``."""
     y = np.empty(p.y_shape, x.dtype)
-    y[...] = 0 if bias is None else bias[:, None, None]
-    positions, channels = _blocking(p)
+    constants = np.zeros(p.out_channels, x.dtype) if bias is None else bias
+    b = blocking("forward", p)
     with blas.single_threaded(x.dtype) as address:
-        _forward(address, x.reshape(-1), w.reshape(-1), y.reshape(-1), _scratch(p, x), p, positions, channels)
+        _forward(
+            address, x.reshape(-1), w.reshape(-1), constants, y.reshape(-1), _scratch(b, x), p, planes_of.layout(p), b,
+            relu, bias is not None or relu,
+        )  # fmt: skip
     return y
 
 
 def input_grad(gy: Array, w: Array, p: Problem) -> Array:
     """Gradient of ``sum(gy * conv(x, w))`` by x."""
-    gx = np.zeros(p.x_shape, gy.dtype)
-    positions, channels = _blocking(p)
+    gx = np.empty(p.x_shape, gy.dtype)
+    b = blocking("input_grad", p)
     with blas.single_threaded(gy.dtype) as address:
-        _input_grad(address, gy.reshape(-1), w.reshape(-1), gx.reshape(-1), _scratch(p, gy), p, positions, channels)
+        _input_grad(address, gy.reshape(-1), w.reshape(-1), gx.reshape(-1), _scratch(b, gy), p, planes_of.layout(p), b)
     return gx
 
 
 def weight_grad(gy: Array, x: Array, p: Problem) -> Array:
     """Gradient of ``sum(gy * conv(x, w))`` by w."""
-    parts = np.zeros((_parts(p), *p.w_shape), x.dtype)
-    positions, channels = _blocking(p)
+    b = blocking("weight_grad", p)
+    parts = np.zeros((_parts(p, b), *p.w_shape), x.dtype)
     with blas.single_threaded(x.dtype) as address:
-        _weight_grad(address, gy.reshape(-1), x.reshape(-1), parts.reshape(-1), _scratch(p, x), p, positions, channels)
-    return parts[0] if len(parts) == 1 else parts.sum(axis=0, dtype=np.float64).astype(x.dtype)
+        _weight_grad(
+            address, gy.reshape(-1), x.reshape(-1), parts.reshape(-1), _scratch(b, x), p, planes_of.layout(p), b
+        )
+    return join(parts)
 
 
-def _blocking(p: Problem) -> tuple[int, int]:
-    """Positions and channels of one block."""
-    taps = p.kernel_h * p.kernel_w
-    positions = max(1, min(p.out_h * p.out_w, POSITIONS, BLOCK // taps))
-    return positions, max(1, min(p.in_channels // p.groups, BLOCK // (taps * positions)))
+def join(parts: Array) -> Array:
+    """The sum of partial gradients along the first axis, in order and in float64."""
+    if len(parts) == 1:
+        return parts[0]
+    total = np.empty(parts.shape[1:], parts.dtype)
+    _join(parts.reshape(len(parts), -1), total.reshape(-1))
+    return total
 
 
-def _parts(p: Problem) -> int:
-    """How many partial weight gradients: fixed by the problem alone, so that threads do not change the result."""
-    return max(1, min(p.images, PARTS, PARTIALS // max(1, p.out_channels * p.taps)))
+def even(total: int, most: int, tasks: int = 2) -> int:
+    """Size of equal shares of at most ``most``; if they are several, or meet too few tasks, an even number of them."""
+    count = max(1, -(-total // max(1, most)))
+    if count > 1 or tasks < 2:
+        count += count % 2
+    return max(1, -(-total // count))
 
 
-def _scratch(p: Problem, like: Array) -> Array:
-    positions, channels = _blocking(p)
-    return np.empty((threads.get_num_threads(), channels * p.kernel_h * p.kernel_w * positions), like.dtype)
+@lru_cache(maxsize=512)
+def blocking(which: str, p: Problem) -> Blocking:
+    """How that pass is divided: fixed by the problem alone, so that threads do not change the result."""
+    ci, co = p.in_channels // p.groups, p.out_channels // p.groups
+    taps, size = p.kernel_h * p.kernel_w, p.out_h * p.out_w
+    wanted = min(max(BLOCK // max(1, ci * taps), POSITIONS[0]), POSITIONS[1], max(1, BLOCK // taps))
+    images, rows, cols = even(p.images, wanted // max(1, size)), p.out_h, p.out_w
+    if size > wanted:
+        cols = even(p.out_w, wanted)
+        rows = even(p.out_h, wanted // cols) if cols == p.out_w else 1
+    blocks = -(-p.images // images), -(-p.out_h // rows), -(-p.out_w // cols)
+    tasks = blocks[0] * p.groups * (1 if which == "input_grad" else blocks[1] * blocks[2])
+    length = images * rows * cols
+    outputs = co
+    if which == "forward":
+        channels = even(ci, BLOCK // (taps * length))
+        outputs = even(co, PRODUCT // length, tasks)
+    else:
+        channels = even(ci, BLOCK // (taps * length), tasks)
+    side = outputs * length if images > 1 else 0
+    staged = planes_of.size(planes_of.layout(p), rows, cols)
+    return Blocking(images, rows, cols, channels, outputs, *blocks, staged, channels * taps * length, side)
+
+
+def _parts(p: Problem, b: Blocking) -> int:
+    """How many partial weight gradients."""
+    units = b.image_blocks * b.row_blocks * b.col_blocks
+    return max(1, min(units, PARTS, PARTIALS // max(1, p.out_channels * p.taps)))
+
+
+def _scratch(b: Blocking, like: Array) -> Array:
+    return np.empty((threads.get_num_threads(), b.planes + b.columns + b.side), like.dtype)
+
+
+# -- one block --------------------------------------------------------------------------------------------------
 
 
 @inline
-def _inside(shift, stride, size, c0, c1):  # type: ignore[no-untyped-def]
-    """The columns c0 <= low..high <= c1 whose pixel c * stride + shift lies in a row of that size."""
-    low = min(max((stride - 1 - shift) // stride, c0), c1)
-    return low, max(min((size - 1 - shift) // stride + 1, c1), low)
+def positions_of(block, p, b):  # type: ignore[no-untyped-def]
+    """The images, rows and columns of a block of positions: first image, how many, and so on."""
+    image, rest = divmod(block, b.row_blocks * b.col_blocks)
+    row, col = divmod(rest, b.col_blocks)
+    n, r, c = image * b.images, row * b.rows, col * b.cols
+    images, rows, cols = min(b.images, p.images - n), min(b.rows, p.out_h - r), min(b.cols, p.out_w - c)
+    return n, max(images, 0), r, max(rows, 0), c, max(cols, 0)
 
 
 @inline
-def _lower(x, n, first, channels, start, stop, columns, p):  # type: ignore[no-untyped-def]
-    """columns[(i, a, b), start..stop] from channels first..first+channels of image n; outside the image is zero."""
-    at, top_row, bottom_row = 0, start // p.out_w, (stop - 1) // p.out_w
-    for i in range(first, first + channels):
-        for a in range(p.kernel_h):
-            for b in range(p.kernel_w):
-                shift = b * p.dilation_w - p.left
-                for r in range(top_row, bottom_row + 1):  # one output row, or what of it lies in the block, at a time
-                    c0, c1 = max(start - r * p.out_w, 0), min(stop - r * p.out_w, p.out_w)
-                    row = r * p.stride_h + a * p.dilation_h - p.top
-                    low, high = c1, c1
-                    if 0 <= row < p.in_h:
-                        low, high = _inside(shift, p.stride_w, p.in_w, c0, c1)
-                    for c in range(at, at + low - c0):
-                        columns[c] = 0
-                    at += low - c0
-                    if high > low:
-                        source = ((n * p.in_channels + i) * p.in_h + row) * p.in_w + low * p.stride_w + shift
-                        if p.stride_w == 1:
-                            simd.copy(columns, at, x, source, high - low)
-                        else:
-                            for c in range(high - low):
-                                columns[at + c] = x[source + c * p.stride_w]
-                    at += high - low
-                    for c in range(at, at + c1 - high):
-                        columns[c] = 0
-                    at += c1 - high
+def _lower(x, first, channels, n, images, r, rows, c, cols, planes, columns, p, plan):  # type: ignore[no-untyped-def]
+    """columns[(i, a, b), (n, r, c)] of some channels, images, rows and columns."""
+    height, width, piece = rows + plan.reach_h, cols + plan.reach_w, rows * cols
+    for i in range(channels):
+        for m in range(images):
+            channel = ((n + m) * p.in_channels + first + i) * p.in_h * p.in_w
+            stage(x, channel, r, c, height, width, planes, p, plan)
+            at = i * p.kernel_h * p.kernel_w * images * piece + m * piece
+            for a in range(p.kernel_h):
+                for b in range(p.kernel_w):
+                    start = tap(a, b, height, width, p, plan)
+                    simd_rows.copy_rows(columns, at, cols, planes, start, width, rows, cols)
+                    at += images * piece
 
 
 @inline
-def _raise(gx, n, first, channels, start, stop, columns, p):  # type: ignore[no-untyped-def]
+def _raise(gx, first, channels, n, images, r, rows, c, cols, planes, columns, p, plan):  # type: ignore[no-untyped-def]
     """The adjoint of :func:`_lower` (``col2im``): add every entry to the pixel it came from."""
-    at, top_row, bottom_row = 0, start // p.out_w, (stop - 1) // p.out_w
-    for i in range(first, first + channels):
-        for a in range(p.kernel_h):
-            for b in range(p.kernel_w):
-                shift = b * p.dilation_w - p.left
-                for r in range(top_row, bottom_row + 1):
-                    c0, c1 = max(start - r * p.out_w, 0), min(stop - r * p.out_w, p.out_w)
-                    row = r * p.stride_h + a * p.dilation_h - p.top
-                    if 0 <= row < p.in_h:
-                        low, high = _inside(shift, p.stride_w, p.in_w, c0, c1)
-                        target = ((n * p.in_channels + i) * p.in_h + row) * p.in_w + low * p.stride_w + shift
-                        if p.stride_w == 1:
-                            for c in range(high - low):
-                                gx[target + c] += columns[at + low - c0 + c]
-                        else:
-                            for c in range(high - low):
-                                gx[target + c * p.stride_w] += columns[at + low - c0 + c]
-                    at += c1 - c0
+    height, width, piece = rows + plan.reach_h, cols + plan.reach_w, rows * cols
+    for i in range(channels):
+        for m in range(images):
+            simd_rows.fill(planes, 0, plan.phases_h * plan.phases_w * height * width, planes.dtype.type(0))
+            at = i * p.kernel_h * p.kernel_w * images * piece + m * piece
+            for a in range(p.kernel_h):
+                for b in range(p.kernel_w):
+                    start = tap(a, b, height, width, p, plan)
+                    simd_rows.add_rows(planes, start, width, columns, at, cols, rows, cols)
+                    at += images * piece
+            channel = ((n + m) * p.in_channels + first + i) * p.in_h * p.in_w
+            unstage(planes, height, width, gx, channel, r, c, p, plan)
+
+
+@inline
+def gather_maps(gy, first, channels, n, images, piece, side, p):  # type: ignore[no-untyped-def]
+    """side[o, (n, position)] of whole images."""
+    for o in range(channels):
+        source = (n * p.out_channels + first + o) * piece
+        simd_rows.copy_rows(side, o * images * piece, piece, gy, source, p.out_channels * piece, images, piece)
+
+
+# -- kernels ----------------------------------------------------------------------------------------------------
 
 
 @kernel
-def _forward(address, x, w, y, scratch, p, positions, channels):  # type: ignore[no-untyped-def]
-    ci, co, taps = p.in_channels // p.groups, p.out_channels // p.groups, p.kernel_h * p.kernel_w
-    size = p.out_h * p.out_w
-    chunks = -(-size // positions)
-    workers, one = scratch.shape[0], scratch.dtype.type(1)
-    tasks = p.images * p.groups * chunks
+def _forward(address, x, w, bias, y, scratch, p, plan, b, relu, finish):  # type: ignore[no-untyped-def]
+    ci, co = p.in_channels // p.groups, p.out_channels // p.groups
+    taps, size = p.kernel_h * p.kernel_w, p.out_h * p.out_w
+    shares = -(-co // b.outputs)
+    workers, zero, one = scratch.shape[0], scratch.dtype.type(0), scratch.dtype.type(1)
+    tasks = b.image_blocks * b.row_blocks * b.col_blocks * p.groups * shares
     for worker in prange(workers):
-        columns = scratch[worker]
+        planes = scratch[worker, : b.planes]
+        columns, side = scratch[worker, b.planes : b.planes + b.columns], scratch[worker, b.planes + b.columns :]
         for task in range(int(worker), tasks, workers):
-            n, rest = divmod(task, p.groups * chunks)
-            g, chunk = divmod(rest, chunks)
-            start = chunk * positions
-            length = min(positions, size - start)
-            out = (n * p.out_channels + g * co) * size + start
-            for i in range(0, ci, channels):  # the bias is in y already; each block of channels adds its share
-                some = min(channels, ci - i)
-                _lower(x, n, g * ci + i, some, start, start + length, columns, p)
-                k = some * taps
-                left = (g * co * ci + i) * taps
-                blas.gemm(address, 0, 0, co, length, k, w, left, ci * taps, columns, 0, length, one, y, out, size)
+            block, rest = divmod(task, p.groups * shares)
+            g, share = divmod(rest, shares)
+            n, images, r, rows, c, cols = positions_of(block, p, b)
+            outputs, o0 = min(b.outputs, co - share * b.outputs), g * co + share * b.outputs
+            length, out = images * rows * cols, (n * p.out_channels + o0) * size + r * p.out_w + c
+            for i in range(0, ci, b.channels):  # each block of channels adds its share
+                some, beta = min(b.channels, ci - i), one if i else zero
+                _lower(x, g * ci + i, some, n, images, r, rows, c, cols, planes, columns, p, plan)
+                left, k = (o0 * ci + i) * taps, some * taps
+                if b.images > 1:
+                    blas.gemm(
+                        address, 0, 0, outputs, length, k, w, left, ci * taps, columns, 0, length, beta, side, 0, length
+                    )
+                else:
+                    blas.gemm(
+                        address, 0, 0, outputs, length, k, w, left, ci * taps, columns, 0, length, beta, y, out, size
+                    )
+            for o in range(outputs):  # several images at once, or one in place
+                to = out + o * size
+                if b.images > 1:
+                    simd_rows.finish_rows(
+                        y, to, p.out_channels * size, side, o * length, size, images, size, bias[o0 + o], relu
+                    )
+                elif finish:
+                    simd_rows.finish_rows(y, to, 0, y, to, 0, 1, length, bias[o0 + o], relu)
 
 
 @kernel
-def _input_grad(address, gy, w, gx, scratch, p, positions, channels):  # type: ignore[no-untyped-def]
-    ci, co, taps = p.in_channels // p.groups, p.out_channels // p.groups, p.kernel_h * p.kernel_w
-    size = p.out_h * p.out_w
-    blocks = -(-ci // channels)
-    workers, zero = scratch.shape[0], scratch.dtype.type(0)
-    tasks = p.images * p.groups * blocks
+def _input_grad(address, gy, w, gx, scratch, p, plan, b):  # type: ignore[no-untyped-def]
+    ci, co = p.in_channels // p.groups, p.out_channels // p.groups
+    taps, size = p.kernel_h * p.kernel_w, p.out_h * p.out_w
+    blocks, tiles = -(-ci // b.channels), b.row_blocks * b.col_blocks
+    workers, zero, pixels = scratch.shape[0], scratch.dtype.type(0), p.in_h * p.in_w
+    tasks = b.image_blocks * p.groups * blocks
     for worker in prange(workers):
-        columns = scratch[worker]
+        planes = scratch[worker, : b.planes]
+        columns, side = scratch[worker, b.planes : b.planes + b.columns], scratch[worker, b.planes + b.columns :]
         for task in range(int(worker), tasks, workers):
-            n, rest = divmod(task, p.groups * blocks)
-            g, block = divmod(rest, blocks)
-            i = block * channels
-            some = min(channels, ci - i)
-            left = (g * co * ci + i) * taps
-            for start in range(0, size, positions):  # in order: windows of neighbouring blocks overlap
-                length = min(positions, size - start)
-                right = (n * p.out_channels + g * co) * size + start
-                k = some * taps
-                blas.gemm(address, 1, 0, k, length, co, w, left, ci * taps, gy, right, size, zero, columns, 0, length)
-                _raise(gx, n, g * ci + i, some, start, start + length, columns, p)
+            image, rest = divmod(task, p.groups * blocks)
+            g, i = rest // blocks, rest % blocks * b.channels
+            some = min(b.channels, ci - i)
+            for m in range(image * b.images, min((image + 1) * b.images, p.images)):
+                simd_rows.fill(gx, (m * p.in_channels + g * ci + i) * pixels, some * pixels, zero)
+            for tile in range(tiles):  # in order: windows of neighbouring tiles overlap
+                n, images, r, rows, c, cols = positions_of(image * tiles + tile, p, b)
+                left, k, length = (g * co * ci + i) * taps, some * taps, images * rows * cols
+                if b.images > 1:
+                    gather_maps(gy, g * co, co, n, images, size, side, p)
+                    blas.gemm(
+                        address, 1, 0, k, length, co, w, left, ci * taps, side, 0, length, zero, columns, 0, length
+                    )
+                else:
+                    right = (n * p.out_channels + g * co) * size + r * p.out_w + c
+                    blas.gemm(
+                        address, 1, 0, k, length, co, w, left, ci * taps, gy, right, size, zero, columns, 0, length
+                    )
+                _raise(gx, g * ci + i, some, n, images, r, rows, c, cols, planes, columns, p, plan)
 
 
 @kernel
-def _weight_grad(address, gy, x, gw, scratch, p, positions, channels):  # type: ignore[no-untyped-def]
-    ci, co, taps = p.in_channels // p.groups, p.out_channels // p.groups, p.kernel_h * p.kernel_w
-    size = p.out_h * p.out_w
-    blocks = -(-ci // channels)
+def _weight_grad(address, gy, x, gw, scratch, p, plan, b):  # type: ignore[no-untyped-def]
+    ci, co = p.in_channels // p.groups, p.out_channels // p.groups
+    taps, size = p.kernel_h * p.kernel_w, p.out_h * p.out_w
+    blocks, units = -(-ci // b.channels), b.image_blocks * b.row_blocks * b.col_blocks
     total = p.out_channels * ci * taps
     parts = gw.size // max(total, 1)
     workers, one = scratch.shape[0], scratch.dtype.type(1)
     tasks = parts * p.groups * blocks
     for worker in prange(workers):
-        columns = scratch[worker]
+        planes = scratch[worker, : b.planes]
+        columns, side = scratch[worker, b.planes : b.planes + b.columns], scratch[worker, b.planes + b.columns :]
         for task in range(int(worker), tasks, workers):
             part, rest = divmod(task, p.groups * blocks)
-            g, block = divmod(rest, blocks)
-            i = block * channels
-            some = min(channels, ci - i)
-            k = some * taps
-            out = part * total + (g * co * ci + i) * taps
-            for n in range(part * p.images // parts, (part + 1) * p.images // parts):
-                for start in range(0, size, positions):
-                    length = min(positions, size - start)
-                    _lower(x, n, g * ci + i, some, start, start + length, columns, p)
-                    left = (n * p.out_channels + g * co) * size + start
+            g, i = rest // blocks, rest % blocks * b.channels
+            some = min(b.channels, ci - i)
+            k, out = some * taps, part * total + (g * co * ci + i) * taps
+            for unit in range(part * units // parts, (part + 1) * units // parts):
+                n, images, r, rows, c, cols = positions_of(unit, p, b)
+                _lower(x, g * ci + i, some, n, images, r, rows, c, cols, planes, columns, p, plan)
+                length = images * rows * cols
+                if b.images > 1:
+                    gather_maps(gy, g * co, co, n, images, size, side, p)
+                    blas.gemm(
+                        address, 0, 1, co, k, length, side, 0, length, columns, 0, length, one, gw, out, ci * taps
+                    )
+                else:
+                    left = (n * p.out_channels + g * co) * size + r * p.out_w + c
                     blas.gemm(address, 0, 1, co, k, length, gy, left, size, columns, 0, length, one, gw, out, ci * taps)
+
+
+@kernel
+def _join(parts, total):  # type: ignore[no-untyped-def]
+    for j in prange(parts.shape[1]):
+        value = np.float64(0)
+        for part in range(parts.shape[0]):
+            value += parts[part, j]
+        total[j] = value

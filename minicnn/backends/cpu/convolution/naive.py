@@ -11,16 +11,28 @@ from minicnn.backends.convolution import Problem
 from minicnn.backends.cpu.jit import kernel, prange
 from minicnn.core.types import Array
 
+ERROR = 1e-7  # max |y - y64| / max |y64| in float32
+
 
 def cannot(which: str, p: Problem) -> str | None:
     """Why this algorithm cannot do that pass (``forward``, ``input_grad``, ``weight_grad``); it can do all."""
     return None
 
 
-def forward(x: Array, w: Array, bias: Array | None, p: Problem) -> Array:
-    """``y = conv(x, w) + bias``."""
+def workspace(which: str, p: Problem, item: int) -> int:
+    """Bytes of scratch memory of that pass: none."""
+    return 0
+
+
+def operations(which: str, p: Problem) -> int:
+    """Floating-point operations of that pass, two for a multiply-add."""
+    return 2 * p.images * p.out_channels * p.out_h * p.out_w * p.taps
+
+
+def forward(x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = False) -> Array:
+    """``y = conv(x, w) + bias``, or ``max(y, 0)``."""
     y = np.empty(p.y_shape, x.dtype)
-    _forward(x, w, np.zeros(p.out_channels, x.dtype) if bias is None else bias, y, p)
+    _forward(x, w, np.zeros(p.out_channels, x.dtype) if bias is None else bias, y, p, relu)
     return y
 
 
@@ -39,7 +51,7 @@ def weight_grad(gy: Array, x: Array, p: Problem) -> Array:
 
 
 @kernel
-def _forward(x, w, bias, y, p):  # type: ignore[no-untyped-def]
+def _forward(x, w, bias, y, p, relu):  # type: ignore[no-untyped-def]
     group_in, group_out = p.in_channels // p.groups, p.out_channels // p.groups
     for task in prange(p.images * p.out_channels):
         n, o = task // p.out_channels, task % p.out_channels
@@ -54,7 +66,7 @@ def _forward(x, w, bias, y, p):  # type: ignore[no-untyped-def]
                             col = c * p.stride_w + b * p.dilation_w - p.left
                             if 0 <= row < p.in_h and 0 <= col < p.in_w:
                                 total += np.float64(w[o, i, a, b]) * np.float64(x[n, first + i, row, col])
-                y[n, o, r, c] = total
+                y[n, o, r, c] = 0 if relu and total < 0 else total
 
 
 @kernel
