@@ -19,12 +19,16 @@ from minicnn.creation import arange, eye, full, linspace, ones, rand, randint, r
 if TYPE_CHECKING:
     from minicnn import bench, data, explain, metrics, models, nn, optim, testing, training, vision
     from minicnn.explain.anomaly import detect_anomaly
-    from minicnn.ops.conv_algorithm import conv_algorithm
+    from minicnn.ops.conv_algorithm import conv_algorithm, conv_precision
 
 __version__ = "0.1.0"
 
 _ROOMS = ("bench", "data", "explain", "metrics", "models", "nn", "optim", "testing", "training", "vision")
-_LATER = {"conv_algorithm": "minicnn.ops.conv_algorithm", "detect_anomaly": "minicnn.explain.anomaly"}
+_LATER = {
+    "conv_algorithm": "minicnn.ops.conv_algorithm",
+    "conv_precision": "minicnn.ops.conv_algorithm",
+    "detect_anomaly": "minicnn.explain.anomaly",
+}
 
 float16, float32, float64 = np.dtype("float16"), np.dtype("float32"), np.dtype("float64")
 int32, int64, uint8, bool_ = np.dtype("int32"), np.dtype("int64"), np.dtype("uint8"), np.dtype("bool")
@@ -66,6 +70,7 @@ __all__ = [
     "bool_",
     "checkpoint",
     "conv_algorithm",
+    "conv_precision",
     "data",
     "detect_anomaly",
     "enable_grad",

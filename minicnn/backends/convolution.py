@@ -1,5 +1,6 @@
 """What every backend's convolution room agrees on: the numbers of one convolution, and the names of its algorithms."""
 
+import math
 from typing import NamedTuple
 
 from minicnn.core.types import Shape
@@ -55,8 +56,9 @@ class Problem(NamedTuple):
 
 
 class Algorithms(NamedTuple):
-    """The algorithm of each pass, by name."""
+    """The algorithm of each pass, by name, and the error that the automatic choice may trade for speed."""
 
     forward: str = AUTO
     input_grad: str = AUTO
     weight_grad: str = AUTO
+    max_error: float = math.inf

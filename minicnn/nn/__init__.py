@@ -20,7 +20,7 @@ from minicnn.nn.activations import (
     Tanh,
 )
 from minicnn.nn.containers import ModuleDict, ModuleList, Sequential
-from minicnn.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Fold, Unfold
+from minicnn.nn.convolution import Conv1d, Conv2d, ConvReLU2d, ConvTranspose1d, ConvTranspose2d, Fold, Unfold
 from minicnn.nn.dropout import Dropout, Dropout2d
 from minicnn.nn.linear import Flatten, Identity, Linear, Unflatten
 from minicnn.nn.local import LocallyConnected2d, MaskedConv2d
@@ -87,6 +87,7 @@ __all__ = [
     "ChannelMaxPool",
     "Conv1d",
     "Conv2d",
+    "ConvReLU2d",
     "ConvTranspose1d",
     "ConvTranspose2d",
     "CosineEmbeddingLoss",

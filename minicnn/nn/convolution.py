@@ -13,7 +13,7 @@ from minicnn.nn.linear import init_like_pytorch_
 from minicnn.nn.module import Module
 from minicnn.nn.parameter import Parameter, empty_parameter
 
-__all__ = ["Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "Fold", "Unfold"]
+__all__ = ["Conv1d", "Conv2d", "ConvReLU2d", "ConvTranspose1d", "ConvTranspose2d", "Fold", "Unfold"]
 
 _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
@@ -212,6 +212,23 @@ class Conv2d(_Forward):
         input, padding = self._padded(input)
         with self._named_algorithm():
             return ops.conv2d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+
+class ConvReLU2d(Conv2d):
+    """`Conv2d` and `ReLU` in one pass over memory; parameters and ``state_dict`` are those of `Conv2d`.
+
+    Examples
+    --------
+    >>> import minicnn as mc
+    >>> mc.nn.ConvReLU2d(3, 6, 5)
+    ConvReLU2d(3, 6, kernel_size=(5, 5), stride=(1, 1))
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, in_channels, H, W) -> (N, out_channels, H', W')."""
+        input, padding = self._padded(input)
+        with self._named_algorithm():
+            return ops.conv2d_relu(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 class _Transposed(_Convolution):

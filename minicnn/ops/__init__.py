@@ -44,7 +44,7 @@ from minicnn.ops.comparisons import (
     lt,
     ne,
 )
-from minicnn.ops.conv_algorithm import conv_algorithm
+from minicnn.ops.conv_algorithm import conv_algorithm, conv_precision
 from minicnn.ops.cross_entropy import (
     cross_entropy,
     nll_loss,
@@ -171,8 +171,10 @@ __all__ = [
     "contiguous",
     "conv1d",
     "conv2d",
+    "conv2d_relu",
     "conv2d_weight_grad",
     "conv_algorithm",
+    "conv_precision",
     "conv_transpose1d",
     "conv_transpose2d",
     "cos",

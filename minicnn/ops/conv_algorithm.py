@@ -57,8 +57,50 @@ class conv_algorithm:  # noqa: N801 - used like a function: ``with mc.conv_algor
 
     def __enter__(self) -> None:
         outer = _CURRENT.get()
-        names = (new if new is not None else old for new, old in zip(self._given, outer, strict=True))
-        self._tokens.append(_CURRENT.set(Algorithms(*names)))
+        first, by_x, by_w = (new if new is not None else old for new, old in zip(self._given, outer[:3], strict=True))
+        self._tokens.append(_CURRENT.set(Algorithms(first, by_x, by_w, outer.max_error)))
+
+    def __exit__(self, *exc: object) -> None:
+        _CURRENT.reset(self._tokens.pop())
+
+
+class conv_precision:  # noqa: N801 - used like a function: ``with mc.conv_precision(5e-6):``
+    """Bound the rounding error that the automatic choice of a convolution's algorithm may trade for speed.
+
+    Parameters
+    ----------
+    max_error : float, > 0
+        Largest stated error, ``max |y - y64| / max |y64|`` in float32, of an algorithm that may be chosen. 5e-6
+        excludes Winograd's F(4x4, 3x3), whose error is up to 2e-5. Algorithms named by :class:`conv_algorithm` are
+        taken as they are named.
+
+    Raises
+    ------
+    ValueError
+        If it is not positive; at the call of a convolution, if no algorithm is as exact.
+
+    Notes
+    -----
+    Captured at the call, like the names of :class:`conv_algorithm`; it holds for all gradients of that call.
+
+    Examples
+    --------
+    >>> import minicnn as mc
+    >>> x, w = mc.ones(1, 32, 56, 56), mc.ones(32, 32, 3, 3)
+    >>> with mc.conv_precision(max_error=5e-6):
+    ...     y = mc.ops.conv2d(x, w.requires_grad_())
+    >>> y.node.algorithms.forward
+    'winograd_f2'
+    """
+
+    def __init__(self, max_error: float) -> None:
+        if not max_error > 0:
+            raise ValueError(f"conv_precision: max_error must be positive, got {max_error}")
+        self._bound = float(max_error)
+        self._tokens: list[Token[Algorithms]] = []
+
+    def __enter__(self) -> None:
+        self._tokens.append(_CURRENT.set(_CURRENT.get()._replace(max_error=self._bound)))
 
     def __exit__(self, *exc: object) -> None:
         _CURRENT.reset(self._tokens.pop())
@@ -69,4 +111,4 @@ def current() -> Algorithms:
     return _CURRENT.get()
 
 
-__all__ = ["AUTO", "Algorithms", "conv_algorithm", "current"]
+__all__ = ["AUTO", "Algorithms", "conv_algorithm", "conv_precision", "current"]

@@ -9,44 +9,62 @@
 are closed under differentiation: the backward of each is made of the other two, so gradients of any order follow.
 """
 
-from functools import lru_cache
+import math
 
 from minicnn.backends.convolution import AUTO, Algorithms, Problem
 from minicnn.core import checks
 from minicnn.core.function import Function
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array, Ints, Pair, Shape
-from minicnn.core.windows import Window2d
 from minicnn.ops.arithmetic import add, where
 from minicnn.ops.comparisons import ne
 from minicnn.ops.conv_algorithm import current
+from minicnn.ops.convolution_problem import problem, problem_of, transposed_problem
 from minicnn.ops.pooling import single
+from minicnn.ops.rectifiers import ReluGrad
 from minicnn.ops.reduce import sum
 from minicnn.ops.shape import reshape, unsqueeze
 
 
 class Conv2d(Function):
+    relu = False  # whether the output is rectified while it lies in the cache
+
     def __init__(self, problem: Problem, algorithms: Algorithms = Algorithms()) -> None:  # noqa: B008 - immutable
         self.problem, self.algorithms = problem, algorithms
 
     def forward(self, x: Array, w: Array, bias: Array | None) -> Array:
         self.keep_inputs(0, 1)
-        room, p, (first, by_x, by_w) = self.backend.convolution, self.problem, self.algorithms
+        room, p, (first, by_x, by_w, bound) = self.backend.convolution, self.problem, self.algorithms
         self.algorithms = Algorithms(
-            room.resolve(first, "forward", p),
-            room.resolve(by_x, "input_grad", p) if self.needs(0) else AUTO,
-            room.resolve(by_w, "weight_grad", p) if self.needs(1) else AUTO,
+            room.resolve(first, "forward", p, bound),
+            room.resolve(by_x, "input_grad", p, bound) if self.needs(0) else AUTO,
+            room.resolve(by_w, "weight_grad", p, bound) if self.needs(1) else AUTO,
+            bound,
         )
-        return room.forward(x, w, bias, p, self.algorithms.forward)
+        return room.forward(x, w, bias, p, self.algorithms.forward, relu=self.relu)
 
     def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
         x, w = self.kept_inputs()
-        p, names = self.problem, self.algorithms
+        p, (_, by_x, by_w, bound) = self.problem, self.algorithms
         return (
-            ConvTranspose2d(p, Algorithms(names.input_grad))(gy, w) if self.needs(0) else None,
-            Conv2dWeightGrad(p, names.weight_grad)(gy, x) if self.needs(1) else None,
+            ConvTranspose2d(p, Algorithms(by_x, max_error=bound))(gy, w) if self.needs(0) else None,
+            Conv2dWeightGrad(p, by_w, bound)(gy, x) if self.needs(1) else None,
             sum(gy, (0, 2, 3)) if self.needs(2) else None,
         )
+
+
+class Conv2dRelu(Conv2d):
+    """``max(conv(x, w) + b, 0)``: the gradient meets ReLU's kink first, then the convolution."""
+
+    relu = True
+
+    def forward(self, x: Array, w: Array, bias: Array | None) -> Array:
+        self.keep_outputs(0)
+        return super().forward(x, w, bias)
+
+    def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
+        (y,) = self.kept_outputs()
+        return super().backward(ReluGrad()(gy, y))
 
 
 class ConvTranspose2d(Function):
@@ -57,36 +75,40 @@ class ConvTranspose2d(Function):
 
     def forward(self, gy: Array, w: Array) -> Array:
         self.keep_inputs(0, 1)
-        room, p, (first, by_gy, by_w) = self.backend.convolution, self.problem, self.algorithms
+        room, p, (first, by_gy, by_w, bound) = self.backend.convolution, self.problem, self.algorithms
         self.algorithms = Algorithms(
-            room.resolve(first, "input_grad", p),
-            room.resolve(by_gy, "forward", p) if self.needs(0) else AUTO,
-            room.resolve(by_w, "weight_grad", p) if self.needs(1) else AUTO,
+            room.resolve(first, "input_grad", p, bound),
+            room.resolve(by_gy, "forward", p, bound) if self.needs(0) else AUTO,
+            room.resolve(by_w, "weight_grad", p, bound) if self.needs(1) else AUTO,
+            bound,
         )
         return room.input_grad(gy, w, p, self.algorithms.forward)
 
     def backward(self, ggx: Tensor) -> tuple[Tensor | None, ...]:
         gy, w = self.kept_inputs()
-        p, names = self.problem, self.algorithms
+        p, (_, by_gy, by_w, bound) = self.problem, self.algorithms
         return (
-            Conv2d(p, Algorithms(names.input_grad))(ggx, w, None) if self.needs(0) else None,
-            Conv2dWeightGrad(p, names.weight_grad)(gy, ggx) if self.needs(1) else None,
+            Conv2d(p, Algorithms(by_gy, max_error=bound))(ggx, w, None) if self.needs(0) else None,
+            Conv2dWeightGrad(p, by_w, bound)(gy, ggx) if self.needs(1) else None,
         )
 
 
 class Conv2dWeightGrad(Function):
-    def __init__(self, problem: Problem, algorithm: str = AUTO) -> None:
-        self.problem, self.algorithm = problem, algorithm
+    def __init__(self, problem: Problem, algorithm: str = AUTO, max_error: float = math.inf) -> None:
+        self.problem, self.algorithm, self.bound = problem, algorithm, max_error
 
     def forward(self, gy: Array, x: Array) -> Array:
         self.keep_inputs(0, 1)
-        return self.backend.convolution.weight_grad(gy, x, self.problem, self.algorithm)
+        room = self.backend.convolution
+        self.algorithm = room.resolve(self.algorithm, "weight_grad", self.problem, self.bound)
+        return room.weight_grad(gy, x, self.problem, self.algorithm)
 
     def backward(self, ggw: Tensor) -> tuple[Tensor | None, ...]:
         gy, x = self.kept_inputs()
+        automatic = Algorithms(max_error=self.bound)
         return (
-            Conv2d(self.problem)(x, ggw, None) if self.needs(0) else None,
-            ConvTranspose2d(self.problem)(gy, ggw) if self.needs(1) else None,
+            Conv2d(self.problem, automatic)(x, ggw, None) if self.needs(0) else None,
+            ConvTranspose2d(self.problem, automatic)(gy, ggw) if self.needs(1) else None,
         )
 
 
@@ -150,8 +172,45 @@ def conv2d(
     """
     if input.data.ndim == 3:
         return reshape_unbatched(conv2d(unsqueeze(input, 0), weight, bias, stride, padding, dilation, groups))
-    problem = _problem("conv2d", input, weight, bias, stride, padding, dilation, groups)
-    return Conv2d(problem, current())(input, weight, bias)  # type: ignore[no-any-return]
+    p = problem("conv2d", input, weight, bias, stride, padding, dilation, groups)
+    return Conv2d(p, current())(input, weight, bias)  # type: ignore[no-any-return]
+
+
+def conv2d_relu(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair | str = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> Tensor:
+    """``relu(conv2d(...))`` in one pass over memory: each block is rectified while it lies in the cache.
+
+    Parameters
+    ----------
+    input, weight, bias, stride, padding, dilation, groups
+        As in :func:`conv2d`.
+
+    Returns
+    -------
+    Tensor (N, O, OH, OW) or (O, OH, OW)
+
+    Gradient
+    --------
+    That of :func:`conv2d` for gy where the output is positive, and 0 elsewhere. Any order.
+
+    Examples
+    --------
+    >>> import minicnn as mc
+    >>> image = mc.tensor([[[[0.0, 1.0, 3.0, 2.0]]]])
+    >>> mc.ops.conv2d_relu(image, mc.tensor([[[[-1.0, 1.0]]]])).tolist()
+    [[[[1.0, 2.0, 0.0]]]]
+    """
+    if input.data.ndim == 3:
+        return reshape_unbatched(conv2d_relu(unsqueeze(input, 0), weight, bias, stride, padding, dilation, groups))
+    p = problem("conv2d_relu", input, weight, bias, stride, padding, dilation, groups)
+    return Conv2dRelu(p, current())(input, weight, bias)  # type: ignore[no-any-return]
 
 
 def conv1d(
@@ -252,8 +311,8 @@ def conv_transpose2d(
         return reshape_unbatched(
             conv_transpose2d(batch, weight, bias, stride, padding, output_padding, groups, dilation)
         )
-    problem = _transposed_problem(input, weight, bias, stride, padding, output_padding, groups, dilation)
-    y: Tensor = ConvTranspose2d(problem, current())(input, weight)
+    p = transposed_problem(input, weight, bias, stride, padding, output_padding, groups, dilation)
+    y: Tensor = ConvTranspose2d(p, current())(input, weight)
     return y if bias is None else add(y, reshape(bias, (-1, 1, 1)))
 
 
@@ -357,11 +416,11 @@ def conv2d_weight_grad(
     [[[[3.0, 6.0]]]]
     """
     size = tuple(weight_size)
-    problem = _problem_of("conv2d_weight_grad", input, size, stride, padding, dilation, groups)
-    if grad_output.shape != problem.y_shape or grad_output.dtype != input.dtype:
-        message = f"grad_output must be {input.dtype} of shape {problem.y_shape}, got {grad_output.dtype}"
+    p = problem_of("conv2d_weight_grad", input, size, stride, padding, dilation, groups)
+    if grad_output.shape != p.y_shape or grad_output.dtype != input.dtype:
+        message = f"grad_output must be {input.dtype} of shape {p.y_shape}, got {grad_output.dtype}"
         raise checks.value_error("conv2d_weight_grad", message, grad_output=grad_output)
-    return Conv2dWeightGrad(problem, current().weight_grad)(grad_output, input)  # type: ignore[no-any-return]
+    return Conv2dWeightGrad(p, current().weight_grad, current().max_error)(grad_output, input)  # type: ignore[no-any-return]
 
 
 def masked_conv2d(
@@ -418,103 +477,6 @@ def masked_conv2d(
     return conv2d(input, where(present, weight, 0.0), bias, stride, padding, dilation)
 
 
-# -- from arguments to a problem --------------------------------------------------------------------------------
-
-
 def reshape_unbatched(y: Tensor) -> Tensor:
     """Drop the batch axis of one."""
     return reshape(y, y.shape[1:])
-
-
-def _problem(
-    op: str,
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: Pair,
-    padding: Pair | str,
-    dilation: Pair,
-    groups: int,
-) -> Problem:
-    checks.ndim(op, "input", input, 3, 4)
-    checks.ndim(op, "weight", weight, 4)
-    _check_dtypes(op, input, weight, bias)
-    _check_bias(op, bias, weight.data.shape[0])
-    return _problem_of(op, input, weight.data.shape, stride, padding, dilation, groups)
-
-
-def _problem_of(
-    op: str, input: Tensor, weight: Shape, stride: Pair, padding: Pair | str, dilation: Pair, groups: int
-) -> Problem:
-    options = [tuple(v) if isinstance(v, list) else v for v in (stride, padding, dilation)]
-    return _cached_problem(op, input.data.shape, weight, *options, groups)
-
-
-@lru_cache(maxsize=512)
-def _cached_problem(
-    op: str, size: Shape, weight: Shape, stride: Pair, padding: Pair | str, dilation: Pair, groups: int
-) -> Problem:
-    n, c, h, w = size
-    o, per_group, kh, kw = weight
-    if groups < 1 or c != per_group * groups or o % groups:
-        message = f"{c} input channels and weight {tuple(weight)} do not fit groups {groups}: expected weight"
-        raise checks.value_error(
-            op, f"{message} (O, {c} / groups, KH, KW) with O divisible by groups", **{"input.shape": size}
-        )
-    window = Window2d.of(op, (kh, kw), stride, 0 if isinstance(padding, str) else padding, dilation)
-    (sh, sw), (dh, dw) = window.stride, window.dilation
-    if padding == "same":
-        if window.stride != (1, 1):
-            raise checks.value_error(op, "padding 'same' needs stride 1", stride=window.stride)
-        top, left = dh * (kh - 1) // 2, dw * (kw - 1) // 2
-        return Problem(n, groups, c, o, h, w, h, w, kh, kw, 1, 1, top, left, dh, dw)
-    if isinstance(padding, str) and padding != "valid":
-        raise checks.value_error(op, f"padding must be an int, a pair, 'valid' or 'same', got {padding!r}")
-    oh, ow = window.output_size(op, (h, w))
-    return Problem(n, groups, c, o, h, w, oh, ow, kh, kw, sh, sw, *window.padding, dh, dw)
-
-
-def _transposed_problem(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: Pair,
-    padding: Pair,
-    output_padding: Pair,
-    groups: int,
-    dilation: Pair,
-) -> Problem:
-    """The convolution whose output is our input."""
-    op = "conv_transpose2d"
-    checks.ndim(op, "input", input, 3, 4)
-    checks.ndim(op, "weight", weight, 4)
-    _check_dtypes(op, input, weight, bias)
-    (n, o, oh, ow), (rows, per_group, kh, kw) = input.data.shape, weight.data.shape
-    if groups < 1 or rows != o or o % groups:
-        message = f"{o} input channels and weight {weight.shape} do not fit groups {groups}"
-        raise checks.value_error(op, f"{message}: expected weight ({o}, O / groups, KH, KW)", input=input)
-    _check_bias(op, bias, per_group * groups)
-    window = Window2d.of(op, (kh, kw), stride, padding, dilation)
-    extra = checks.pair(op, "output_padding", output_padding)
-    if any(e >= max(s, d) for e, s, d in zip(extra, window.stride, window.dilation, strict=True)):
-        message = f"output_padding {extra} must be smaller than stride {window.stride} or dilation {window.dilation}"
-        raise checks.value_error(op, message, input=input)
-    h, w = window.transposed_size((oh, ow), extra)
-    if h < 1 or w < 1:
-        raise checks.value_error(op, f"output size {(h, w)} is not positive", input=input, padding=window.padding)
-    sizes = (n, groups, per_group * groups, o, h, w, oh, ow, kh, kw)
-    return Problem(*sizes, *window.stride, *window.padding, *window.dilation)
-
-
-def _check_dtypes(op: str, input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
-    dtype = input.data.dtype
-    if dtype.kind != "f" or dtype.itemsize < 4:
-        raise checks.type_error(op, "input must be float32 or float64", input=input)
-    if weight.data.dtype != dtype or (bias is not None and bias.data.dtype != dtype):
-        given = {"input": input, "weight": weight} | ({} if bias is None else {"bias": bias})
-        raise checks.type_error(op, "input, weight and bias must have one dtype", **given)
-
-
-def _check_bias(op: str, bias: Tensor | None, channels: int) -> None:
-    if bias is not None and bias.data.shape != (channels,):
-        raise checks.value_error(op, f"bias must have shape ({channels},)", bias=bias)

@@ -16,6 +16,7 @@ from minicnn.ops.boxes import batched_nms, box_area, box_iou, clip_boxes_to_imag
 from minicnn.ops.convolution import (
     conv1d,
     conv2d,
+    conv2d_relu,
     conv2d_weight_grad,
     conv_transpose1d,
     conv_transpose2d,
@@ -79,6 +80,7 @@ __all__ = [
     "clip_boxes_to_image",
     "conv1d",
     "conv2d",
+    "conv2d_relu",
     "conv2d_weight_grad",
     "conv_transpose1d",
     "conv_transpose2d",

@@ -30,7 +30,7 @@ def describe() -> dict[str, str]:
             found[name] = "not installed"
     found["threads"] = str(threads.get_num_threads())
     found["blas"] = _blas()
-    found["algorithms"] = "forward {}, input_grad {}, weight_grad {}".format(*current())
+    found["algorithms"] = "forward {}, input_grad {}, weight_grad {}, max_error {}".format(*current())
     found["kernels"] = _kernels()
     return found
 

@@ -43,6 +43,23 @@ def _conv2d_groups(rng: np.random.Generator) -> Sample:
     return Sample((x, w), options)
 
 
+def _rectified(*args, **options):  # type: ignore[no-untyped-def]
+    """PyTorch's convolution and ReLU; called with its tensors only."""
+    import torch
+
+    return torch.nn.functional.conv2d(*args, **options).relu()
+
+
+@case("conv2d_relu", torch=_rectified, order=3, kinks=True)
+def _conv2d_relu(rng: np.random.Generator) -> Sample:
+    """Whole numbers and biases halfway between them: no output is near the kink."""
+    groups = int(rng.integers(1, 3))
+    x = rng.integers(-3, 4, (2, 2 * groups, 4, 5)).astype(float)
+    w = rng.integers(-3, 4, (2 * groups, 2, 3, 2)).astype(float)
+    bias = rng.integers(-3, 4, 2 * groups) + 0.5
+    return Sample((x, w, bias), {"stride": _ints(rng, 1, 3), "padding": (1, 0), "groups": groups})
+
+
 @case("conv2d", variant="same", torch="torch.nn.functional.conv2d")
 def _conv2d_same(rng: np.random.Generator) -> Sample:
     x = normal(rng, (1, 2, *_ints(rng, 1, 6)))

@@ -79,7 +79,7 @@ def explain(which: str, p: Problem, max_error: float = math.inf) -> Rule:
     """
     for rule in RULES:
         module = ALGORITHMS[rule.algorithm]
-        if module.ERROR <= max_error and module.cannot(which, p) is None and rule.applies(which, p):
+        if max_error >= module.ERROR and module.cannot(which, p) is None and rule.applies(which, p):
             return rule
     least = min(module.ERROR for module in ALGORITHMS.values())
     raise ValueError(f"conv_precision: no algorithm has an error of at most {max_error}; the least is {least}")
