@@ -18,24 +18,24 @@ for _op in ("silu", "gelu", "logsigmoid", "softplus"):
     case(_op, torch=f"torch.nn.functional.{_op}")(lambda rng: Sample((2 * draws.normal(rng, draws.shape(rng, 1)),)))
 for _op in ("relu", "leaky_relu", "elu", "selu"):
     case(_op, torch=f"torch.nn.functional.{_op}", order=3, kinks=True)(
-        lambda rng: Sample((draws.away(rng, draws.shape(rng, 0)),))
+        lambda rng: Sample((draws.including(draws.away(rng, draws.shape(rng, 0)), rng.uniform(0.5, 2), -0.7),))
     )
 case("scaled_tanh", torch=_scaled_tanh, order=3)(lambda rng: Sample((draws.normal(rng, draws.shape(rng)) * 2,)))
 case("gelu", variant="tanh", torch="torch.nn.functional.gelu")(
     lambda rng: Sample((draws.normal(rng, (3, 4)),), {"approximate": "tanh"})
 )
 case("relu6", torch="torch.nn.functional.relu6", kinks=True)(
-    lambda rng: Sample((draws.away(rng, (4, 5), 0.0, 1.0) * 6,))
+    lambda rng: Sample((draws.including(draws.away(rng, (4, 5), 0.0, 1.0), 0.4) * 6,))
 )
 case("hardtanh", torch="torch.nn.functional.hardtanh", kinks=True)(
-    lambda rng: Sample((draws.away(rng, (4, 5), -1.0, 1.0),))
+    lambda rng: Sample((draws.including(draws.away(rng, (4, 5), -1.0, 1.0), 0.4),))
 )
 case("hardtanh", variant="range", torch="torch.nn.functional.hardtanh", kinks=True)(
-    lambda rng: Sample((draws.away(rng, (4, 5), -0.3, 0.8),), {"min_val": -0.3, "max_val": 0.8})
+    lambda rng: Sample((draws.including(draws.away(rng, (4, 5), -0.3, 0.8), 0.4),), {"min_val": -0.3, "max_val": 0.8})
 )
 for _slope in (0.3, 0.0, 1.5, -0.5):
     case("leaky_relu", variant=f"slope{_slope}", torch="torch.nn.functional.leaky_relu", kinks=True)(
-        lambda rng, slope=_slope: Sample((draws.away(rng, (3, 4)), slope))  # type: ignore[misc]
+        lambda rng, slope=_slope: Sample((draws.including(draws.away(rng, (3, 4)), 0.7, -0.7), slope))  # type: ignore[misc]
     )
 case("elu", variant="alpha", torch="torch.nn.functional.elu", kinks=True)(
     lambda rng: Sample((draws.away(rng, (3, 4)),), {"alpha": 0.4})
@@ -48,18 +48,13 @@ case("softplus", variant="beta", torch="torch.nn.functional.softplus", kinks=Tru
 @case("prelu", torch="torch.nn.functional.prelu", kinks=True)
 def _prelu(rng: Rng) -> Sample:
     shape = draws.shape(rng, 2)
-    return Sample((_with_negative(draws.away(rng, shape)), draws.normal(rng, (shape[1],))))
+    return Sample((draws.including(draws.away(rng, shape), -rng.uniform(0.5, 2), 0.7), draws.normal(rng, (shape[1],))))
 
 
 @case("prelu", variant="shared", torch="torch.nn.functional.prelu", kinks=True)
 def _prelu_shared(rng: Rng) -> Sample:
-    return Sample((_with_negative(draws.away(rng, draws.shape(rng))), draws.normal(rng, (1,))))
-
-
-def _with_negative(x: np.ndarray) -> np.ndarray:
-    """The same with at least one negative number, without which the weight has no effect."""
-    x.flat[0] = -abs(x.flat[0])
-    return x
+    x = draws.including(draws.away(rng, draws.shape(rng)), -rng.uniform(0.5, 2), 0.7)
+    return Sample((x, draws.normal(rng, (1,))))
 
 
 

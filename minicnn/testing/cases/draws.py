@@ -37,6 +37,13 @@ def away(rng: np.random.Generator, shape: tuple[int, ...], *kinks: float) -> Flo
     return x
 
 
+def including(x: Floats, *values: float) -> Floats:
+    """The same with these values in front, as many as fit: without any of them the derivative might be zero."""
+    count = min(x.size, len(values))
+    x.flat[:count] = values[:count]
+    return x
+
+
 def distinct(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
     """Numbers of both signs at least 0.05 apart from each other and from 0."""
     n = int(np.prod(shape))

@@ -47,8 +47,11 @@ _binary("sub", draws.normal)
 _binary("mul", draws.normal)
 _binary("div", draws.normal, lambda rng, shape: draws.away(rng, shape) * 2)
 _binary("pow", draws.positive, draws.normal)
-_binary(
-    "remainder", lambda rng, s: rng.integers(-3, 3, s) + rng.uniform(0.2, 0.8, s), lambda rng, s: np.ones(s), kinks=True
+_binary(  # by the divisor it is minus the quotient, which must not be zero everywhere
+    "remainder",
+    lambda rng, s: rng.choice([-3, -2, -1, 1, 2], s) + rng.uniform(0.2, 0.8, s),
+    lambda rng, s: np.ones(s),
+    kinks=True,
 )
 for _op in ("eq", "ne", "lt", "le", "gt", "ge", "isclose"):
     _binary(_op, lambda rng, shape: rng.integers(-1, 2, shape).astype(float), differentiable=False)
@@ -109,24 +112,39 @@ case("pow", variant="square-negative", torch="torch.pow")(lambda rng: Sample((dr
 
 @case("maximum", torch="torch.maximum", kinks=True)
 def _maximum(rng: Rng) -> Sample:
-    x = draws.distinct(rng, (2, 3, 3))
+    x = _each_the_larger_somewhere(rng)
     return Sample((x[0], x[1] if rng.random() < 0.5 else x[1, :1]))
 
 
 @case("minimum", torch="torch.minimum", kinks=True)
 def _minimum(rng: Rng) -> Sample:
-    x = draws.distinct(rng, (2, 3, 3))
+    x = _each_the_larger_somewhere(rng)
     return Sample((x[0], x[1] if rng.random() < 0.5 else x[1, :, :1]))
+
+
+def _each_the_larger_somewhere(rng: Rng) -> draws.Floats:
+    """Two arrays that differ everywhere; in the first row and column each is the larger one and the smaller one."""
+    x = draws.distinct(rng, (2, 3, 3))
+    for a, b, sign in ((0, 0, 1), (0, 1, -1), (1, 0, -1)):
+        x[:, a, b] = sign * np.sort(sign * x[:, a, b])
+    return x
 
 
 @case("where", torch="torch.where")
 def _where(rng: Rng) -> Sample:
-    return Sample((rng.random((2, 3)) < 0.5, draws.normal(rng, (2, 1)), draws.normal(rng, (2, 2, 3))))
+    return Sample((_mask(rng), draws.normal(rng, (2, 1)), draws.normal(rng, (2, 2, 3))))
 
 
 @case("where", variant="number", torch="torch.where")
 def _where_number(rng: Rng) -> Sample:
-    return Sample((rng.random((2, 3)) < 0.5, draws.normal(rng, (3,)), 2.0))
+    return Sample((_mask(rng), draws.normal(rng, (3,)), 2.0))
+
+
+def _mask(rng: Rng) -> np.ndarray:
+    """True here and false there."""
+    mask = rng.random((2, 3)) < 0.5
+    mask[0] = rng.permutation([True, False, mask[0, 0]])
+    return mask
 
 
 @case("lerp", torch="torch.lerp")
@@ -141,14 +159,18 @@ def _lerp_number(rng: Rng) -> Sample:
 
 for _low, _high in ((-0.5, 0.7), (None, 0.7), (-0.5, None)):
     case("clamp", variant=f"{_low}to{_high}", torch="torch.clamp", kinks=True)(
-        lambda rng, low=_low, high=_high: Sample((draws.away(rng, (3, 4), -0.5, 0.7),), {"min": low, "max": high})  # type: ignore[misc]
+        lambda rng, low=_low, high=_high: Sample(  # type: ignore[misc]
+            (draws.including(draws.away(rng, (3, 4), -0.5, 0.7), 0.1),), {"min": low, "max": high}
+        )
     )
 
 
 @case("clamp", variant="tensors", torch="torch.clamp", kinks=True)
 def _clamp_tensors(rng: Rng) -> Sample:
-    x = draws.distinct(rng, (3, 2, 3))
-    return Sample((x[0], np.minimum(x[1], x[2]), np.maximum(x[1], x[2])))
+    x = np.sort(draws.distinct(rng, (3, 2, 3)), axis=0)
+    place = np.stack([rng.permutation(3), rng.integers(0, 3, 3)])  # below, between or above the bounds: each once
+    bounds = np.where(place == 0, x[1], x[0]), np.where(place == 2, x[1], x[2])
+    return Sample((np.take_along_axis(x, place[None], 0)[0], *bounds))
 
 
 @case("round", variant="decimals", torch="torch.round", flat="a step function")
