@@ -6,12 +6,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from minicnn.backends.convolution import PASSES
-from minicnn.bench import gate, peers, roofline
-from minicnn.bench.alternate import take_turns
+from minicnn.bench import gate, peers, roofline, turns
 from minicnn.bench.desk import Cannot, Desk, WorkError, contender
 from minicnn.bench.layers import Layer
 from minicnn.bench.machine import stamp
-from minicnn.bench.result import AUTO, CANNOT, EXACT, FAILED, OK, SMALL_ERROR, WRONG, Row, dump
+from minicnn.bench.result import AUTO, CANNOT, EXACT, SMALL_ERROR, WRONG, Row, dump
 from minicnn.core import checks
 
 ALL = "all"
@@ -103,7 +102,7 @@ def _work(plan: Plan, layer: Layer, which: str, desks: dict[str, Desk]) -> list[
         "bytes": layer.bytes(item),
     }
     rows: list[Row] = []
-    entrants: dict[str, tuple[Row, Desk]] = {}
+    entrants: turns.Entrants = {}
     ours = desks[peers.OURS]
     wanted = [(ours, name, marks) for name, marks in _chosen(plan, layer, which, ours, rows, about)]
     wanted += [(desks[name], "", []) for name in plan.peers if name in desks]
@@ -115,12 +114,8 @@ def _work(plan: Plan, layer: Layer, which: str, desks: dict[str, Desk]) -> list[
             entrants[key] = row, desk
     absent = [name for name in plan.peers if name not in desks]
     rows += [Row(**about, contender=name, verdict=CANNOT, why=str(peers.missing(name))) for name in absent]
-    _time(plan, entrants)
-    for desk in desks.values():
-        try:
-            desk.ask("drop")
-        except WorkError:
-            desk.close()
+    turns.time_rows(entrants, rounds=plan.rounds, seconds=plan.seconds, steady=plan.steady)
+    turns.drop(desks)
     return rows
 
 
@@ -149,59 +144,12 @@ def _chosen(
 
 def _prepare(plan: Plan, layer: Layer, row: Row, desk: Desk, key: str) -> bool:
     """Check it; whether it may be timed."""
-    try:
-        facts = desk.ask(
-            "prepare", key=key, layer=f"{layer.name} {layer.notation}", which=row.which, dtype=plan.dtype,
-            algorithm=row.algorithm, samples=plan.samples,
-        )
-    except Cannot as refusal:
-        row.verdict, row.why = CANNOT, str(refusal)
+    facts = turns.prepare(
+        row, desk, key, layer=f"{layer.name} {layer.notation}", which=row.which, dtype=plan.dtype,
+        algorithm=row.algorithm, samples=plan.samples,
+    )
+    if facts is None:
         return False
-    except WorkError as error:
-        row.verdict, row.why = FAILED, str(error)
-        return False
-    for name in ("error", "bound", "jit", "first", "peak_bytes", "workspace"):
-        setattr(row, name, facts.get(name))
-    row.operations = facts.get("operations", 0)
     if facts["wrong"]:
         row.verdict, row.why = WRONG, f"error {row.error:.1e}, at most {row.bound:.1e} is allowed"
     return not facts["wrong"]
-
-
-def _time(plan: Plan, entrants: dict[str, tuple[Row, Desk]]) -> None:
-    """Take turns; one that dies is taken out, and the others begin again."""
-    while entrants:
-        runners = {key: _runner(row, desk, key) for key, (row, desk) in entrants.items()}
-        try:
-            timings = take_turns(runners, rounds=plan.rounds, seconds=plan.seconds, warm=1, steady=plan.steady)
-        except _Lost as lost:
-            row, desk = entrants.pop(lost.key)
-            row.verdict, row.why = FAILED, str(lost)
-            for key in [key for key, (_, other) in entrants.items() if other is desk]:  # its process is a new one
-                other, _ = entrants.pop(key)
-                other.verdict, other.why = FAILED, f"the process of {row.algorithm or row.contender} died"
-            continue
-        for key, timing in timings.items():
-            entrants[key][0].rounds = timing.rounds
-        return
-
-
-class _Lost(Exception):  # noqa: N818 - control flow
-    def __init__(self, key: str, error: WorkError) -> None:
-        super().__init__(str(error))
-        self.key = key
-
-
-def _runner(row: Row, desk: Desk, key: str) -> Callable[[int], float]:
-    def run(count: int) -> float:
-        try:
-            answer = desk.ask("run", key=key, count=count)
-        except WorkError as error:
-            raise _Lost(key, error) from None
-        row.fresh_bytes = answer["fresh_bytes"]
-        return float(answer["seconds"])
-
-    return run
-
-
-__all__ = ["ALL", "KIND", "OK", "Plan", "Result", "measure"]
