@@ -13,7 +13,7 @@ from minicnn.bench.summary import PEER, better, means
 from minicnn.core import checks
 
 _WIDTHS = {
-    "layer": 18, "pass": 11, "contender": 22, "ms": 9, "interval": 18, "GFLOP/s": 8, "actual": 7, "GB/s": 6, "roof": 5,
+    "layer": 27, "pass": 11, "contender": 22, "ms": 9, "interval": 18, "GFLOP/s": 8, "actual": 7, "GB/s": 6, "roof": 5,
     "fresh": 7, "peak": 7, "scratch": 7, "error": 8, "ratio": 18,
 }
 COLUMNS = tuple(_WIDTHS)
@@ -23,7 +23,9 @@ _MARKS = {AUTO: "*"}
 
 def cells(row: Row, rows: Sequence[Row], roof: Mapping[str, float]) -> list[str]:
     """The row's columns; ``rows`` holds the peer's row of the same work."""
-    name = f"{row.contender} {row.algorithm}".strip() + "".join(_MARKS.get(mark, "") for mark in row.marks)
+    name = f"{row.contender} {row.algorithm}".strip()
+    if row.algorithm:
+        name += "".join(_MARKS.get(mark, "") for mark in row.marks)
     if row.verdict != OK or not row.rounds:
         return [row.work, row.which, name, row.verdict, row.why]
     low, high = row.spread
@@ -72,22 +74,23 @@ def summary(rows: Sequence[Row], roof: Mapping[str, float]) -> str:
     text = []
     if roof:
         text.append(f"roof: {roof['flops'] / 1e9:.0f} GFLOP/s (matrix product), {roof['bytes'] / 1e9:.1f} GB/s (copy)")
-    if any(AUTO in row.marks for row in rows):
-        text.append("* the automatic choice; ratio: PyTorch's time over the contender's; fresh, peak, scratch in MiB")
+    text.append("ratio: PyTorch's time over the contender's; fresh, peak, scratch in MiB")
+    if any(row.algorithm and AUTO in row.marks for row in rows):
+        text.append("* the automatic choice")
     mark = None
     for mean in means(rows):
         if mean.mark != mark:
             mark = mean.mark
             text += ["", f"{mark}: geometric mean of the ratios, and the worst"]
         name, worst = mean.worst
-        count = f"{len(mean.ratios)} of {len(mean.ratios) + len(mean.missing)} layers"
+        count = f"{len(mean.ratios)} of {len(mean.ratios) + len(mean.missing)}"
         lost = f"  without {', '.join(mean.missing)}" if mean.missing else ""
         text.append(f"  {mean.over:20} {mean.which:12} {mean.mean:5.2f}   worst {worst:5.2f} {name} ({count}){lost}")
     faster = better(rows)
     if faster:
         text += ["", "faster than the automatic choice:"]
         for chosen, best, times in faster:
-            where = f"{chosen.work:18} {chosen.which:12}"
+            where = f"{chosen.work:27} {chosen.which:12}"
             text.append(f"  {where} {best.algorithm} is {times:.2f} times as fast as {chosen.algorithm}")
     return "\n".join(text)
 

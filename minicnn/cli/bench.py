@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from minicnn.cli import bench_compare, bench_conv
+from minicnn.cli import bench_compare, bench_conv, bench_ops
 
-KINDS = (bench_conv, bench_compare)
+KINDS = (bench_conv, bench_ops, bench_compare)
 
 
 def add_to(subparsers: Any) -> None:

@@ -12,6 +12,7 @@ from minicnn.cli.numbers import positive
 
 if TYPE_CHECKING:
     from minicnn.bench.result import Row
+    from minicnn.bench.tables import Table
 
 FILES = ("json", "csv", "markdown", "plot")
 
@@ -60,3 +61,33 @@ def write(options: argparse.Namespace, record: Mapping[str, Any], rows: Sequence
         from minicnn.bench import plots
 
         plots.draw(rows, roof, options.plot)
+
+
+def only(names: Sequence[str], texts: Sequence[str] | None) -> list[str]:
+    """The names that contain one of the texts.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    chosen = [name for name in names if not texts or any(text in name for text in texts)]
+    if not chosen:
+        raise ValueError(f"bench: nothing contains {' or '.join(texts or [])}; there are {', '.join(names)}")
+    return chosen
+
+
+def run(options: argparse.Namespace, table: Table) -> int:
+    """Measure a table of works, print it while it grows, write the files; the exit code."""
+    from minicnn.bench import report, tables
+    from minicnn.bench.result import FAILED, WRONG
+
+    check_files(options)
+    unknown = set(table.peers) - {"torch"}
+    if unknown:
+        raise ValueError(f"bench: only torch is compared here, not {', '.join(sorted(unknown))}")
+    print(report.heading(), flush=True)
+    result = tables.measure(table, lambda rows, roof: print(report.lines(rows, roof), flush=True))
+    print(f"\n{report.summary(result.rows, result.roof)}")
+    write(options, result.record(), result.rows)
+    return 1 if any(row.verdict in {WRONG, FAILED} for row in result.rows) else 0
