@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from minicnn.cli import bench_compare, bench_conv, bench_ops
+from minicnn.cli import bench_compare, bench_conv, bench_ops, bench_scaling
 
-KINDS = (bench_conv, bench_ops, bench_compare)
+KINDS = (bench_conv, bench_ops, bench_scaling, bench_compare)
 
 
 def add_to(subparsers: Any) -> None:
