@@ -12,18 +12,20 @@ def load(name: str, threads: int) -> SimpleNamespace:
 
 
 def _ours(threads: int) -> SimpleNamespace:
-    import minicnn as mc
     from minicnn import ops, optim
+    from minicnn.backends.cpu.threads import set_num_threads
+    from minicnn.core.backprop import grad
+    from minicnn.core.tensor import tensor
 
-    mc.set_num_threads(threads)
+    set_num_threads(threads)
 
     def set_grad(parameter: Any, values: Any) -> None:
-        parameter.grad = mc.tensor(values)
+        parameter.grad = tensor(values)
 
     return SimpleNamespace(
         F=ops, cat=ops.cat, sigmoid=ops.sigmoid, tanh=ops.tanh, sgd=optim.SGD, set_grad=set_grad,
-        tensor=lambda array, wanted: mc.tensor(array, requires_grad=wanted), array=lambda t: t.detach().numpy(),
-        grad=lambda y, xs, gy: mc.grad(y, xs, gy, retain_graph=True), roi=lambda name: getattr(ops, name),
+        tensor=lambda array, wanted: tensor(array, requires_grad=wanted), array=lambda t: t.detach().numpy(),
+        grad=lambda y, xs, gy: grad(y, xs, gy, retain_graph=True), roi=lambda name: getattr(ops, name),
     )
 
 
