@@ -24,8 +24,8 @@ def add_to(kinds: Any) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Measure, print the table while it grows, write the files."""
-    from minicnn.bench import op_works
     from minicnn.bench.tables import Table
+    from minicnn.cli.bench_works import ops as op_works
 
     works = options.works or list(op_works.SIZES)
     for work in works:
@@ -37,6 +37,6 @@ def command(options: argparse.Namespace) -> int:
         options,
         Table(
             "minicnn bench ops", bench_output.only(works, options.only), op_works.passes,
-            "minicnn.bench.op_works:provide", options.peers, options.threads, options.rounds, options.seconds,
+            "minicnn.cli.bench_works.ops:provide", options.peers, options.threads, options.rounds, options.seconds,
         ),
     )

@@ -8,7 +8,7 @@ from typing import Any
 from minicnn.cli import bench_output
 
 NAMES = ("lenet", "mlp", "vgg11", "resnet18", "unet")
-PROVIDER = "minicnn.cli.training_steps:provide"
+PROVIDER = "minicnn.cli.bench_works.steps:provide"
 
 
 def add_to(kinds: Any) -> None:

@@ -145,7 +145,7 @@ def _ours(threads: int) -> SimpleNamespace:
 def _torch(threads: int) -> SimpleNamespace:
     import torch
 
-    from minicnn.cli.training_steps import torch_nets
+    from minicnn.cli.bench_works import torch_nets
 
     torch.set_num_threads(threads)
     return SimpleNamespace(

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.bench import libraries
 from minicnn.bench.desk import Cannot
 from minicnn.bench.worker import Handler, Work
+from minicnn.cli.bench_works import libraries
 from minicnn.core.types import Array
 
 SHOWN = 64  # numbers of the result that are compared

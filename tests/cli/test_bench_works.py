@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from minicnn.bench import libraries, op_works, scaling, tables
+from minicnn.bench import scaling, tables
 from minicnn.bench.layers import parse
 from minicnn.bench.result import OK, WRONG
-from minicnn.cli.training_steps import WORKS, works
+from minicnn.cli.bench_works import libraries, steps
+from minicnn.cli.bench_works import ops as op_works
 
 SMALL = {"softmax": "4x7", "cross_entropy": "4x7", "sgd": "resnet18"}
 
@@ -100,24 +101,24 @@ def test_a_slope_is_fitted_and_judged():
 
 
 def test_both_nets_of_a_step_start_alike_and_learn():
-    prepared = works.provide("minicnn", 2)["prepare"]("mlp", "step")
+    prepared = steps.provide("minicnn", 2)["prepare"]("mlp", "step")
     losses = prepared.facts["shown"]
     assert losses[0] > losses[1] > losses[2]
-    assert set(WORKS) == {"lenet", "mlp", "vgg11", "resnet18", "unet"}
+    assert set(steps.WORKS) == {"lenet", "mlp", "vgg11", "resnet18", "unet"}
 
 
 @pytest.mark.torch
 @pytest.mark.parametrize("name", ["lenet", "mlp"])
 def test_the_first_losses_agree_with_torch(name):
     pytest.importorskip("torch")
-    losses = [works.provide(library, 2)["prepare"](name, "step").facts["shown"] for library in ("minicnn", "torch")]
+    losses = [steps.provide(library, 2)["prepare"](name, "step").facts["shown"] for library in ("minicnn", "torch")]
     np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
 @pytest.mark.torch
 def test_torch_nets_have_the_published_number_of_parameters():
     pytest.importorskip("torch")
-    from minicnn.cli.training_steps.torch_nets import NETS
+    from minicnn.cli.bench_works.torch_nets import NETS
 
     counts = {name: sum(p.numel() for p in NETS[name](10).parameters()) for name in ("lenet", "mlp", "unet")}
     assert counts["lenet"] == 61_706
