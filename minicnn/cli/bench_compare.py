@@ -25,9 +25,10 @@ def command(options: argparse.Namespace) -> int:
     from minicnn.bench import compare, report
 
     (before, first), (after, second) = report.load(options.before), report.load(options.after)
-    for part in ("kind", "machine"):
-        if first.get(part) != second.get(part):
-            print(f"note: the {part} differs: {first.get(part)} / {second.get(part)}")
+    one, other = ({"kind": record.get("kind"), **record.get("machine", {})} for record in (first, second))
+    for part in ("kind", "processor", "cores", "python", "packages"):
+        if one.get(part) != other.get(part):
+            print(f"note: the {part} differs: {one.get(part)} / {other.get(part)}")
     changes = compare.compare(before, after)
     if not changes:
         raise ValueError("bench: the two results have no row in common")
