@@ -11,6 +11,7 @@ from minicnn.bench.desk import Cannot, Desk, WorkError, contender
 from minicnn.bench.layers import Layer
 from minicnn.bench.machine import stamp
 from minicnn.bench.result import AUTO, CANNOT, EXACT, SMALL_ERROR, WRONG, Row, dump
+from minicnn.bench.summary import means
 from minicnn.core import checks
 
 ALL = "all"
@@ -68,7 +69,7 @@ class Result:
         """The result as it is stored."""
         return {
             "kind": self.kind, "machine": self.machine, "settings": self.settings, "roofline": self.roof,
-            "rows": [dump(row) for row in self.rows],
+            "summary": [mean.record() for mean in means(self.rows)], "rows": [dump(row) for row in self.rows],
         }
 
 

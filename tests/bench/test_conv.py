@@ -271,3 +271,30 @@ def test_a_desk_answers_refuses_fails_and_comes_back():
         assert place.ask("add", a=2, b=2) == {"sum": 4}
     finally:
         place.close()
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("which", PASSES)
+def test_torch_does_each_pass_alone_and_right(which):
+    pytest.importorskip("torch")
+    checked(which, "torch")
+
+
+@pytest.mark.parametrize("which", PASSES)
+@pytest.mark.parametrize("name", ["scipy", "autograd"])
+def test_other_libraries_are_right_where_they_take_part(which, name):
+    pytest.importorskip(name)
+    checked(which, name)
+
+
+def checked(which, name):
+    prepare = conv_works.provide(name, 2)["prepare"]
+    prepared = prepare("l 2x3x9x8 -> 4, 3x2 padding 1", which, "float64", "")
+    assert prepared.facts["error"] < 1e-12
+    prepared.call()
+
+
+def test_what_a_library_cannot_it_refuses():
+    prepare = conv_works.provide("scipy", 1)["prepare"]
+    with pytest.raises(desk.Cannot, match="no groups or dilation"):
+        prepare("l 2x4x9x8 -> 4, 3x3 groups 2", "forward", "float32", "")

@@ -47,8 +47,8 @@ def make(which: str, layer: Layer, algorithm: str) -> Callable[[Any, Any], Any]:
         return forward
     backward = torch.ops.aten.convolution_backward.default
     rest = (None, *geometry, False, (0, 0), layer.groups)
-    if which == "input_grad":
-        x = torch.empty(p.x_shape)  # its sizes are read, not its values
-        return lambda gy, w: backward(gy, x.to(gy.dtype), w, *rest, (True, False, False))[0]
-    w = torch.empty(p.w_shape)
-    return lambda gy, x: backward(gy, x, w.to(gy.dtype), *rest, (False, True, False))[1]
+    shape = p.x_shape if which == "input_grad" else p.w_shape
+    wanted = {dtype: torch.empty(shape, dtype=dtype) for dtype in (torch.float32, torch.float64)}
+    if which == "input_grad":  # of the operand whose gradient it is, the sizes are read and not the values
+        return lambda gy, w: backward(gy, wanted[gy.dtype], w, *rest, (True, False, False))[0]
+    return lambda gy, x: backward(gy, x, wanted[gy.dtype], *rest, (False, True, False))[1]
