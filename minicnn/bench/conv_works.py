@@ -66,6 +66,7 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
 
 def _peak(work: Any) -> int | None:
     """How far one call raises the memory that the process holds: result, scratch, and what its allocator keeps."""
+    process_memory.give_back()
     before = process_memory.resident()
     if before is None or not process_memory.forget_peak():
         return None
