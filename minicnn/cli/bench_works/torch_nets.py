@@ -1,6 +1,7 @@
-"""The networks of the steps as torch modules, with parameters in the order of ours. Torch is imported where they are made."""
+"""The networks of the steps as torch modules, parameters in the order of ours; torch loads when one is made."""
 
 from typing import Any
+
 
 def lenet(classes: int) -> Any:
     """The 61 706-parameter LeNet-5 of today."""
@@ -36,7 +37,7 @@ def resnet18(classes: int) -> Any:
     """ResNet-18 as torchvision has it."""
     from torch import nn
 
-    class Block(nn.Module):
+    class Block(nn.Module):  # type: ignore[misc]
         def __init__(self, inputs: int, maps: int, stride: int) -> None:
             super().__init__()
             self.conv1 = nn.Conv2d(inputs, maps, 3, stride, 1, bias=False)
@@ -68,7 +69,7 @@ def unet(classes: int) -> Any:
         first, second = nn.Conv2d(inputs, maps, 3, padding=1), nn.Conv2d(maps, maps, 3, padding=1)
         return nn.Sequential(first, nn.ReLU(inplace=True), second, nn.ReLU(inplace=True))
 
-    class Net(nn.Module):
+    class Net(nn.Module):  # type: ignore[misc]
         def __init__(self, base: int = 32) -> None:
             super().__init__()
             widths = [base << level for level in range(5)]
