@@ -4,10 +4,11 @@ The parent sends ``run N`` to one process at a time; the process repeats its wor
 seconds that took. A process that is not running waits for a line on its standard input, that is, it sleeps.
 """
 
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from statistics import median
@@ -17,10 +18,11 @@ from minicnn.core import checks
 
 @dataclass(frozen=True)
 class Contender:
-    """A name and the command that serves it (a program that calls :func:`serve`)."""
+    """A name and the command that serves it (a program that calls :func:`serve`), with changes to its environment."""
 
     name: str
     command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -38,9 +40,14 @@ class Timing:
     @property
     def spread(self) -> tuple[float, float]:
         """A distribution-free interval for the median: the order statistics that hold it with about 95 %."""
-        ordered, n = sorted(self.rounds), len(self.rounds)
-        reach = max(0, int(n / 2 - 0.98 * n**0.5))
-        return ordered[reach], ordered[n - 1 - reach]
+        return interval(self.rounds)
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Two of the values between which the median lies with about 95 % (all of them where they are few)."""
+    ordered, n = sorted(values), len(values)
+    reach = max(0, int(n / 2 - 0.98 * n**0.5))
+    return ordered[reach], ordered[n - 1 - reach]
 
 
 def serve(work: Callable[[], object]) -> None:
@@ -61,12 +68,15 @@ def _say(answer: str) -> None:
     sys.stdout.flush()
 
 
-class _Process:
+class Process:
+    """A contender's process: it gets a line and answers with a line; between them it sleeps."""
+
     def __init__(self, contender: Contender) -> None:
         self.name = contender.name
         try:
             self.pipe = subprocess.Popen(  # noqa: S603 - the caller's own command
-                contender.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                contender.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                env={**os.environ, **contender.environment},
             )
         except OSError as error:
             raise RuntimeError(f"bench: contender {self.name!r} cannot be started: {error}") from None
@@ -86,14 +96,19 @@ class _Process:
         self.close(patience=0.5)
         return RuntimeError(f"bench: contender {self.name!r} {problem} [exit status {self.pipe.returncode}]")
 
-    def run(self, count: int) -> float:
+    def ask(self, line: str) -> str:
+        """Send a line and wait for the answer."""
         assert self.pipe.stdin is not None
         try:
-            self.pipe.stdin.write(f"run {count}\n")
+            self.pipe.stdin.write(f"{line}\n")
             self.pipe.stdin.flush()
         except OSError:
             raise self._failure("stopped") from None
-        answer = self._answer()
+        return self._answer()
+
+    def run(self, count: int) -> float:
+        """The seconds that so many repetitions take."""
+        answer = self.ask(f"run {count}")
         try:
             return float(answer)
         except ValueError:
@@ -111,6 +126,51 @@ class _Process:
             self.pipe.kill()
             self.pipe.wait()
         self.pipe.stdout.close()
+
+
+def take_turns(
+    entrants: Mapping[str, Callable[[int], float]],
+    *,
+    rounds: int,
+    seconds: float,
+    warm: int = 3,
+    steady: float | None = None,
+) -> dict[str, Timing]:
+    """Time what answers "so many repetitions" with their seconds, each in its turn.
+
+    Parameters
+    ----------
+    entrants : mapping of name to function
+    rounds, seconds
+        As for :func:`alternate`.
+    warm : int
+        Repetitions of each of the two turns that set the repetitions of the rest.
+    steady : float, optional
+        Go on, up to three times ``rounds``, while an entrant's interval is wider than this share of its median.
+
+    Returns
+    -------
+    dict of Timing by name
+    """
+    counts = {}
+    for name, run in entrants.items():
+        run(warm)
+        once = run(warm) / warm
+        counts[name] = max(1, round(seconds / max(once, 1e-9)))
+        run(counts[name])
+    timings = {name: Timing(name) for name in entrants}
+    order = list(entrants.items())
+    for turn in range(3 * rounds):
+        if turn >= rounds and (steady is None or all(_steady(timing, steady) for timing in timings.values())):
+            break
+        for name, run in order if turn % 2 == 0 else reversed(order):
+            timings[name].rounds.append(run(counts[name]) / counts[name])
+    return timings
+
+
+def _steady(timing: Timing, share: float) -> bool:
+    low, high = timing.spread
+    return high - low <= share * timing.median
 
 
 def alternate(contenders: Sequence[Contender], *, rounds: int = 15, seconds: float = 0.3) -> dict[str, Timing]:
@@ -140,22 +200,11 @@ def alternate(contenders: Sequence[Contender], *, rounds: int = 15, seconds: flo
         raise checks.value_error("bench", "contenders must have different names", names=names)
     if rounds < 1:
         raise checks.value_error("bench", f"rounds must be at least 1, got {rounds}")
-    processes: list[_Process] = []
+    processes: list[Process] = []
     try:
         for contender in contenders:
-            processes.append(_Process(contender))  # noqa: PERF401 - those already started must be closed on errors
-        counts = {}
-        for process in processes:
-            process.run(3)
-            once = process.run(3) / 3
-            counts[process.name] = max(1, round(seconds / max(once, 1e-9)))
-            process.run(counts[process.name])
-        timings = {process.name: Timing(process.name) for process in processes}
-        for turn in range(rounds):
-            for process in processes if turn % 2 == 0 else reversed(processes):
-                count = counts[process.name]
-                timings[process.name].rounds.append(process.run(count) / count)
-        return timings
+            processes.append(Process(contender))  # noqa: PERF401 - those already started must be closed on errors
+        return take_turns({process.name: process.run for process in processes}, rounds=rounds, seconds=seconds)
     finally:
         for process in processes:
             process.close()

@@ -19,7 +19,10 @@ def processor() -> str:
 
 
 def stamp(packages: tuple[str, ...] = ("numpy", "numba", "scipy", "torch")) -> dict[str, object]:
-    """Date, processor, cores, system, Python and the versions of the packages named (``None``: not installed)."""
+    """Date, processor, cores, system, Python and the versions of the packages named (``None``: not installed).
+
+    ``load`` is the average number of running processes in the minute before: what else the machine was doing.
+    """
     found: dict[str, str | None] = {}
     for name in packages:
         try:
@@ -31,6 +34,7 @@ def stamp(packages: tuple[str, ...] = ("numpy", "numba", "scipy", "torch")) -> d
         "date": datetime.now(UTC).date().isoformat(),
         "processor": processor(),
         "cores": cores,
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": found,

@@ -1,0 +1,75 @@
+"""What a contender's process does for ``minicnn bench conv``: check a pass of a layer, then offer it to be timed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from minicnn.bench import gate, peers, process_memory
+from minicnn.bench.desk import Answer, Cannot
+from minicnn.bench.layers import Layer, parse
+from minicnn.bench.worker import Handler, Work
+from minicnn.core.types import Array
+
+COPIES = 2  # of the weights, one a call in turn: what was made from one set of weights is of no use for the next
+
+
+def provide(name: str, threads: int) -> Mapping[str, Handler]:
+    """The requests that the process of a library answers."""
+    peer: Any = peers.load(name)
+    peer.start(threads)
+    kept: dict[tuple[str, ...], tuple[Any, ...]] = {}
+
+    def prepare(layer: str, which: str, dtype: str, algorithm: str, samples: int = gate.SAMPLES) -> Work:
+        chosen = parse(layer)
+        reason = peer.cannot(which, chosen, dtype)
+        if reason:
+            raise Cannot(reason)
+
+        def compute(at: Layer, a: Array, b: Array) -> Array:
+            found: Array = peer.back(peer.make(which, at, algorithm)(peer.into(a), peer.into(b)))
+            return found
+
+        facts = peer.facts(which, chosen, dtype, algorithm) if hasattr(peer, "facts") else {}
+        bound = gate.scaled(facts.get("bound", gate.FOREIGN_BOUND), dtype)
+        verdict = gate.check(compute, which, chosen, dtype, samples)
+        facts |= {
+            "error": min(verdict.error, 1e300), "bound": bound, "wrong": not verdict.error <= bound,
+            "jit": max(0.0, verdict.small_first - verdict.small_second), "first": verdict.first,
+        }
+        work = _work(chosen, which, dtype, algorithm)
+        facts["peak_bytes"] = _peak(work)
+        return Work(work, facts)
+
+    def _work(layer: Layer, which: str, dtype: str, algorithm: str) -> Any:
+        key = (layer.notation, which, dtype)
+        if key not in kept:
+            a, b = gate.operands(which, layer, dtype)
+            copies = 1 if which == "weight_grad" else COPIES
+            kept[key] = (peer.into(a), [peer.into(b if i == 0 else b.copy()) for i in range(copies)])
+        a, others = kept[key]
+        call, turn = peer.make(which, layer, algorithm), 0
+
+        def work() -> None:
+            nonlocal turn
+            turn += 1
+            call(a, others[turn % len(others)])
+
+        return work
+
+    def resolve(layer: str, which: str, algorithm: str, max_error: float | None) -> Answer:
+        return {"name": peer.resolve(which, parse(layer), algorithm, max_error)}
+
+    def algorithms(layer: str, which: str) -> Answer:
+        return {"names": peer.algorithms(which, parse(layer))}
+
+    return {"prepare": prepare, "resolve": resolve, "algorithms": algorithms, "drop": kept.clear}
+
+
+def _peak(work: Any) -> int | None:
+    """How far one call raises the memory that the process holds: result, scratch, and what its allocator keeps."""
+    process_memory.give_back()
+    before = process_memory.resident()
+    if before is None or not process_memory.forget_peak():
+        return None
+    work()
+    top = process_memory.peak()
+    return None if top is None else max(0, top - before)

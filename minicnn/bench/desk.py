@@ -1,0 +1,109 @@
+"""A contender that serves many works: requests and answers are lines of JSON.
+
+The parent asks ``{"do": "prepare", "key": ..., ...}`` once for each work and ``{"do": "run", "key": ..., "count": N}``
+in turns. So a library is imported once, however many layers and passes are measured. A process that is not asked
+waits for a line on its standard input, that is, it sleeps.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import IO, Any
+
+from minicnn.bench.alternate import Contender, Process
+
+Answer = dict[str, Any]
+
+
+class Cannot(Exception):  # noqa: N818 - not an error of the program: a work that this contender does not offer
+    """The contender does not do what was asked, and says why."""
+
+
+class WorkError(RuntimeError):
+    """The contender tried what was asked, and failed."""
+
+
+def contender(name: str, provider: str, threads: int) -> Contender:
+    """The contender of the works that ``provider`` ("module:function") prepares, with so many threads.
+
+    Waiting threads sleep instead of spinning (``OMP_WAIT_POLICY=passive``): a contender whose turn is over would
+    otherwise keep its cores busy for a while of the next one's turn.
+    """
+    count = str(threads)
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+    environment = {**dict.fromkeys(names, count), "OMP_WAIT_POLICY": "passive", "MINICNN_QUIET": "1"}
+    return Contender(name, [sys.executable, "-m", "minicnn.bench.worker", provider, name, count], environment)
+
+
+class Desk:
+    """The parent's end: asks, and turns refusals and failures into exceptions.
+
+    A process that dies is reported once and started anew for the next request.
+    """
+
+    def __init__(self, contender: Contender) -> None:
+        self.name = contender.name
+        self.contender = contender
+        self._process: Process | None = None
+
+    def ask(self, do: str, **request: Any) -> Answer:
+        """The answer to one request.
+
+        Raises
+        ------
+        Cannot
+            The contender does not do that; the message says why.
+        WorkError
+            It failed, or its process died.
+        """
+        try:
+            if self._process is None:
+                self._process = Process(self.contender)
+            reply: Answer = json.loads(self._process.ask(json.dumps({"do": do, **request})))
+        except (RuntimeError, ValueError) as error:
+            self.close()
+            raise WorkError(str(error)) from None
+        if "cannot" in reply:
+            raise Cannot(reply["cannot"])
+        if "error" in reply:
+            raise WorkError(f"bench: contender {self.name!r} failed in {do!r}: {reply['error']}")
+        answer: Answer = reply["answer"]
+        return answer
+
+    def runner(self, key: str) -> Callable[[int], float]:
+        """The work of that key as a function: repetitions to seconds."""
+        return lambda count: float(self.ask("run", key=key, count=count)["seconds"])
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.close()
+            self._process = None
+
+
+def answer(handlers: Mapping[str, Callable[..., Answer]]) -> None:
+    """The contender's end: answer requests until the input ends.
+
+    What a library prints goes to standard error, so that it cannot be taken for an answer.
+    """
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
+        os.dup2(2, 1)
+        _say(out, "ready")
+        for line in sys.stdin:
+            _say(out, json.dumps(_handle(handlers, json.loads(line))))
+
+
+def _handle(handlers: Mapping[str, Callable[..., Answer]], request: dict[str, Any]) -> Answer:
+    do = request.pop("do")
+    try:
+        return {"answer": handlers[do](**request)}
+    except Cannot as refusal:
+        return {"cannot": str(refusal)}
+    except Exception as error:  # noqa: BLE001 - whatever a library raises becomes a row of the report
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+def _say(out: IO[str], text: str) -> None:
+    out.write(f"{text}\n")
+    out.flush()

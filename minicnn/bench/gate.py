@@ -1,0 +1,74 @@
+"""Correct first: no time is shown of a result that is wrong.
+
+A contender computes a small layer with the same remainders by tile sizes, of which every number is checked, and the
+layer itself, of which about a thousand are; on normal and on non-negative inputs. The error is
+``max|y - y64| / max|y64|`` over what was checked. A contender that names no bound of its own gets a wide one.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from minicnn.bench import reference
+from minicnn.bench.layers import Layer
+from minicnn.core.types import Array
+
+SAMPLES = 1000
+FOREIGN_BOUND = 1e-4  # of contenders that state none: far above rounding in float32, far below a wrong result
+KINDS = ("normal", "non-negative")
+
+Compute = Callable[[Layer, Array, Array], Array]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate found: the worst error, and the seconds of the first calls."""
+
+    error: float
+    small_first: float
+    small_second: float
+    first: float
+
+
+def operands(which: str, layer: Layer, dtype: str, kind: str = "normal", seed: int = 0) -> tuple[Array, Array]:
+    """The arrays of a pass: (x, w), (gy, w) or (gy, x)."""
+    p = layer.problem
+    x, w, gy = p.x_shape, p.w_shape, p.y_shape
+    shapes = {"forward": (x, w), "input_grad": (gy, w), "weight_grad": (gy, x)}
+    draw = np.random.default_rng([seed, KINDS.index(kind)])
+    first, second = (draw.standard_normal(shape, np.float32).astype(dtype) for shape in shapes[which])
+    return (np.abs(first), np.abs(second)) if kind == "non-negative" else (first, second)
+
+
+def check(compute: Compute, which: str, layer: Layer, dtype: str, samples: int = SAMPLES) -> Verdict:
+    """Run the small and the full layer on both kinds of inputs; NaN or a wrong shape is an infinite error."""
+    errors, seconds = [], []
+    for kind in KINDS:
+        for chosen, full in ((layer.reduced(), False), (layer, True)):
+            a, b = operands(which, chosen, dtype, kind)
+            start = time.perf_counter()
+            found = compute(chosen, a, b)
+            seconds.append(time.perf_counter() - start)
+            errors.append(_error(found, which, a, b, chosen, samples if full else None))
+    return Verdict(max(errors), seconds[0], seconds[2], seconds[1])
+
+
+def _error(found: Array, which: str, a: Array, b: Array, layer: Layer, samples: int | None) -> float:
+    p = layer.problem
+    shape = {"forward": p.y_shape, "input_grad": p.x_shape, "weight_grad": p.w_shape}[which]
+    if tuple(found.shape) != tuple(shape):
+        return np.inf
+    if samples is None:
+        expected = reference.whole(which, a, b, p)
+    else:
+        where, expected = reference.sample(which, a, b, p, samples)
+        found = found[where]
+    error = float(np.max(np.abs(found - expected)) / np.max(np.abs(expected)))
+    return error if np.isfinite(error) else np.inf
+
+
+def scaled(bound: float, dtype: str) -> float:
+    """A bound stated for float32, in another precision."""
+    return bound * float(np.finfo(dtype).eps / np.finfo(np.float32).eps)

@@ -1,0 +1,32 @@
+"""Convolution in each library, behind one small contract: a module a library.
+
+    PACKAGE: the name it is installed under
+    start(threads) -> None                       import it, set its threads
+    cannot(which, layer, dtype) -> reason | None
+    into(array) -> its own array;  back(its array) -> NumPy array
+    make(which, layer, algorithm) -> f(a, b)     one pass alone: forward(x, w), input_grad(gy, w), weight_grad(gy, x)
+
+What it may add: ``facts(which, layer, dtype, algorithm)``, ``algorithms(which, layer)`` and ``resolve(...)`` as in
+:mod:`minicnn.bench.peers.ours`. A library is imported in its own process only.
+"""
+
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+
+OURS = "minicnn"
+MODULES = {
+    OURS: "ours", "torch": "pytorch", "scipy": "with_scipy", "autograd": "with_autograd", "tinygrad": "with_tinygrad",
+    "mygrad": "with_mygrad",
+}
+NAMES = tuple(name for name in MODULES if name != OURS)
+
+
+def load(name: str) -> ModuleType:
+    """The module that wraps a library; the library itself is imported by its ``start``."""
+    return import_module(f"minicnn.bench.peers.{MODULES[name]}")
+
+
+def missing(name: str) -> str | None:
+    """Why a library cannot take part here, or None."""
+    return None if name == OURS or find_spec(name) else f"{name} is not installed"

@@ -1,0 +1,79 @@
+"""Our own library, an algorithm at a time, below the public functions: arrays in, an array out."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from minicnn.bench.layers import Layer
+from minicnn.core.types import Array
+
+PACKAGE = "minicnn"
+AUTO = "auto"
+ERROR = 5e-6  # the bound of an algorithm that states none
+NAIVE_MACS = 2 * 10**8  # above, the readable loops take seconds a call
+
+
+def start(threads: int) -> None:
+    """Set the threads."""
+    from minicnn.backends.cpu.threads import set_num_threads
+
+    set_num_threads(threads)
+
+
+def _room() -> Any:
+    from minicnn.backends.cpu import convolution
+
+    return convolution
+
+
+def algorithms(which: str, layer: Layer) -> list[str]:
+    """Every algorithm that can do that pass in a reasonable time."""
+    table = _room().ALGORITHMS
+    able = [name for name, module in table.items() if module.cannot(which, layer.problem) is None]
+    return [name for name in able if name != "naive" or layer.macs <= NAIVE_MACS]
+
+
+def resolve(which: str, layer: Layer, algorithm: str, max_error: float | None) -> str:
+    """The algorithm that will run for a name, ``auto`` among them."""
+    room = _room()
+    if algorithm != AUTO:
+        return str(room.resolve(algorithm, which, layer.problem))
+    if len(inspect.signature(room.choose).parameters) < 3 or max_error is None:
+        return str(room.choose(which, layer.problem))
+    return str(room.choose(which, layer.problem, max_error))
+
+
+def cannot(which: str, layer: Layer, dtype: str) -> str | None:
+    """It can do all."""
+    return None
+
+
+def into(array: Array) -> Array:
+    """NumPy arrays are its own."""
+    return array
+
+
+def back(array: Array) -> Array:
+    """The same."""
+    return array
+
+
+def make(which: str, layer: Layer, algorithm: str) -> Callable[[Array, Array], Array]:
+    """The pass by an algorithm's name."""
+    room, p = _room(), layer.problem
+    if which == "forward":
+        return lambda x, w: room.forward(x, w, None, p, algorithm)
+    if which == "input_grad":
+        return lambda gy, w: room.input_grad(gy, w, p, algorithm)
+    return lambda gy, x: room.weight_grad(gy, x, p, algorithm)
+
+
+def facts(which: str, layer: Layer, dtype: str, algorithm: str) -> dict[str, Any]:
+    """What the algorithm says of itself: bound of its error, operations, scratch memory."""
+    module, p, item = _room().ALGORITHMS[algorithm], layer.problem, 4 if dtype == "float32" else 8
+    found: dict[str, Any] = {"bound": float(getattr(module, "ERROR", ERROR))}
+    if hasattr(module, "operations"):
+        found["operations"] = int(module.operations(which, p))
+    if hasattr(module, "workspace"):
+        found["workspace"] = int(module.workspace(which, p, item))
+    return found

@@ -1,0 +1,79 @@
+"""``minicnn bench conv``: convolution, layer by layer and pass by pass."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from minicnn.cli import bench_output
+from minicnn.cli.numbers import positive
+
+_EPILOG = """\
+A layer reads: 8x256x56x56 -> 256, 3x3 stride 1 padding 1 dilation 1 groups 1 (input N C H W, output channels, kernel).
+A file has a line "NAME LAYER" for each layer; # begins a comment.
+
+Columns: median and interval (about 95 %) of a repetition; GFLOP/s by the definition, and as carried out where the
+algorithm says it; GB/s of operands and result; the share of what the measured matrix product and copy bandwidth
+allow; MiB touched for the first time by each repetition, rise of the process's memory in a call, and scratch that the
+algorithm states; max|y - y64| / max|y64|; PyTorch's time over this one, with its interval.
+
+exit codes: 0; 1 some result is wrong or failed; 2 bad input
+"""
+
+
+def add_to(kinds: Any) -> None:
+    """Add the kind."""
+    parser = kinds.add_parser(
+        "conv", help="convolution: layers x passes x algorithms and libraries",
+        description="Check each algorithm and library on each pass of each layer against float64, then time those "
+        "that are right, in turns.",
+        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--layers", metavar="LIST|FILE|LAYER", nargs="+", default=["suite"],
+        help="built-in lists (suite, lenet, cifar-resnet, alexnet, vgg16, resnet50, mobilenet-block, unet), files, or "
+        "single layers (default: suite)",
+    )
+    parser.add_argument("--only", metavar="TEXT", nargs="+", help="only layers whose name contains one of these")
+    parser.add_argument(
+        "--passes", metavar="PASS", nargs="+", choices=("forward", "input_grad", "weight_grad"),
+        default=("forward", "input_grad", "weight_grad"), help="forward, input_grad, weight_grad (default: all)",
+    )
+    parser.add_argument(
+        "--algorithm", metavar="NAME", nargs="+", default=["auto"],
+        help="names of algorithms, auto, or all that can do a pass (default: auto)",
+    )
+    parser.add_argument(
+        "--peers", metavar="LIBRARY", nargs="*", default=["torch"],
+        help="torch, scipy, autograd, tinygrad, mygrad, or none (default: torch)",
+    )
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="(default: float32)")
+    parser.add_argument("--device", default="cpu", help="(default: cpu)")
+    parser.add_argument("--max-error", metavar="E", type=float, help="what the automatic choice may trade for speed")
+    parser.add_argument(
+        "--samples", metavar="N", type=positive, default=1000, help="numbers of the full layer to check (default: 1000)"
+    )
+    bench_output.add_options(parser, rounds=9, seconds=0.1)
+    parser.set_defaults(command=command)
+
+
+def command(options: argparse.Namespace) -> int:
+    """Measure, print the table while it grows, write the files."""
+    from minicnn.bench import conv, layers, report
+    from minicnn.bench.result import FAILED, WRONG
+
+    bench_output.check_files(options)
+    chosen = layers.load(options.layers)
+    if options.only:
+        chosen = [layer for layer in chosen if any(text in layer.name for text in options.only)]
+        if not chosen:
+            raise ValueError(f"bench: no layer's name contains {' or '.join(options.only)}")
+    plan = conv.Plan(
+        chosen, options.passes, options.algorithm, options.peers, options.dtype, options.device, options.threads,
+        options.rounds, options.seconds, max_error=options.max_error, samples=options.samples,
+    )
+    print(report.heading(), flush=True)
+    result = conv.measure(plan, lambda rows, roof: print(report.lines(rows, roof), flush=True))
+    print(f"\n{report.summary(result.rows, result.roof)}")
+    bench_output.write(options, result.record(), result.rows)
+    return 1 if any(row.verdict in {WRONG, FAILED} for row in result.rows) else 0

@@ -1,0 +1,93 @@
+"""What the kinds of ``minicnn bench`` have in common: where their results go, and for how long they measure."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from minicnn.cli.numbers import positive
+
+if TYPE_CHECKING:
+    from minicnn.bench.result import Row
+    from minicnn.bench.tables import Table
+
+FILES = ("json", "csv", "markdown", "plot")
+
+
+def add_options(parser: Any, *, rounds: int, seconds: float) -> None:
+    """``--rounds``, ``--seconds``, ``--threads`` and the files."""
+    parser.add_argument(
+        "--rounds", metavar="N", type=positive, default=rounds,
+        help=f"turns of each contender, up to three times as many where they scatter (default: {rounds})",
+    )
+    parser.add_argument(
+        "--seconds", metavar="S", type=float, default=seconds, help=f"length of a turn (default: {seconds})"
+    )
+    parser.add_argument("--threads", metavar="N", type=positive, default=2, help="of each contender (default: 2)")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write everything measured, for compare and report")
+    parser.add_argument("--csv", metavar="FILE", type=Path, help="write a line a row")
+    parser.add_argument("--markdown", metavar="FILE", type=Path, help="write the table for a page")
+    parser.add_argument("--plot", metavar="FOLDER", type=Path, help="draw roofline.png and bars.png into this folder")
+
+
+def check_files(options: argparse.Namespace) -> None:
+    """Folders must be there before minutes of work, not after."""
+    if not options.seconds > 0:
+        raise ValueError(f"bench: --seconds must be above 0, got {options.seconds}")
+    for name in FILES:
+        path = getattr(options, name, None)
+        if path is None:
+            continue
+        folder = path if name == "plot" else path.parent
+        if not folder.is_dir():
+            raise FileNotFoundError(f"bench: there is no folder {folder}")
+
+
+def write(options: argparse.Namespace, record: Mapping[str, Any], rows: Sequence[Row]) -> None:
+    """Write the files asked for."""
+    from minicnn.bench import report
+
+    roof = record.get("roofline", {})
+    if options.json:
+        options.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    if options.csv:
+        options.csv.write_text(report.comma_separated(rows, roof), encoding="utf-8")
+    if options.markdown:
+        options.markdown.write_text(report.markdown(rows, roof), encoding="utf-8")
+    if options.plot:
+        from minicnn.bench import plots
+
+        plots.draw(rows, roof, options.plot)
+
+
+def only(names: Sequence[str], texts: Sequence[str] | None) -> list[str]:
+    """The names that contain one of the texts.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    chosen = [name for name in names if not texts or any(text in name for text in texts)]
+    if not chosen:
+        raise ValueError(f"bench: nothing contains {' or '.join(texts or [])}; there are {', '.join(names)}")
+    return chosen
+
+
+def run(options: argparse.Namespace, table: Table) -> int:
+    """Measure a table of works, print it while it grows, write the files; the exit code."""
+    from minicnn.bench import report, tables
+    from minicnn.bench.result import FAILED, WRONG
+
+    check_files(options)
+    unknown = set(table.peers) - {"torch"}
+    if unknown:
+        raise ValueError(f"bench: only torch is compared here, not {', '.join(sorted(unknown))}")
+    print(report.heading(), flush=True)
+    result = tables.measure(table, lambda rows, roof: print(report.lines(rows, roof), flush=True))
+    print(f"\n{report.summary(result.rows, result.roof)}")
+    write(options, result.record(), result.rows)
+    return 1 if any(row.verdict in {WRONG, FAILED} for row in result.rows) else 0

@@ -1,0 +1,153 @@
+"""What a contender's process does for ``minicnn bench ops``: one op at one size, forward with its graph, or backward.
+
+A work is named ``OP SIZE``, as ``relu 8x64x112x112``. Both libraries get the same numbers, and give back a few of the
+result's, which must agree: that the ops are right is what the gradient sweep shows; here it shows that both do the
+same thing.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from minicnn.bench.desk import Cannot
+from minicnn.bench.worker import Handler, Work
+from minicnn.cli.bench_works import libraries
+from minicnn.core.types import Array
+
+SHOWN = 64  # numbers of the result that are compared
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Op:
+    """How to make the inputs that get gradients, the inputs that do not, and the result."""
+
+    inputs: Callable[[Shape, np.random.Generator], Sequence[Array]]
+    apply: Callable[..., Any]  # (library, constants, *inputs) -> result
+    constants: Callable[[Shape, np.random.Generator], Sequence[Array]] = lambda shape, draw: ()
+
+
+def _normal(*shapes: Callable[[Shape], Shape]) -> Callable[[Shape, np.random.Generator], list[Array]]:
+    return lambda shape, draw: [draw.standard_normal(make(shape), np.float32) for make in shapes]
+
+
+def _same(shape: Shape) -> Shape:
+    return shape
+
+
+def _channels(shape: Shape) -> Shape:
+    return shape[1:2]
+
+
+def _labels(shape: Shape, draw: np.random.Generator) -> list[Array]:
+    return [draw.integers(0, shape[1], (shape[0], *shape[2:]))]
+
+
+def _boxes(shape: Shape, draw: np.random.Generator) -> list[Array]:
+    """128 boxes on the first image, in cells of the map."""
+    corner = draw.uniform(0, 0.7, (128, 2)) * shape[:1:-1]
+    far = corner + draw.uniform(0.05, 0.3, (128, 2)) * shape[:1:-1]
+    return [np.concatenate([np.zeros((128, 1)), corner, far], axis=1).astype(np.float32)]
+
+
+def _batch_norm(lib: Any, constants: Any, x: Any, w: Any, b: Any) -> Any:
+    return lib.F.batch_norm(x, None, None, w, b, True, 0.1, 1e-5)
+
+
+_IMAGE = _normal(_same)
+OPS = {
+    "relu": Op(_IMAGE, lambda lib, _, x: lib.F.relu(x)),
+    "sigmoid": Op(_IMAGE, lambda lib, _, x: lib.sigmoid(x)),
+    "tanh": Op(_IMAGE, lambda lib, _, x: lib.tanh(x)),
+    "add": Op(_normal(_same, _same), lambda lib, _, a, b: a + b),
+    "cat": Op(_normal(_same, _same), lambda lib, _, a, b: lib.cat([a, b], 1)),
+    "batch_norm": Op(_normal(_same, _channels, _channels), _batch_norm),
+    "max_pool2x2": Op(_IMAGE, lambda lib, _, x: lib.F.max_pool2d(x, 2)),
+    "max_pool3x3/2": Op(_IMAGE, lambda lib, _, x: lib.F.max_pool2d(x, 3, 2, 1)),
+    "avg_pool2x2": Op(_IMAGE, lambda lib, _, x: lib.F.avg_pool2d(x, 2)),
+    "global_pool": Op(_IMAGE, lambda lib, _, x: lib.F.adaptive_avg_pool2d(x, 1)),
+    "softmax": Op(_IMAGE, lambda lib, _, x: lib.F.softmax(x, 1)),
+    "cross_entropy": Op(_IMAGE, lambda lib, c, x: lib.F.cross_entropy(x, c[0]), _labels),
+    "roi_pool": Op(_IMAGE, lambda lib, c, x: lib.roi("roi_pool")(x, c[0], 7), _boxes),
+    "roi_align": Op(_IMAGE, lambda lib, c, x: lib.roi("roi_align")(x, c[0], 7, sampling_ratio=2), _boxes),
+}
+UPDATES = {"sgd": {"lr": 1e-6, "momentum": 0.9, "weight_decay": 1e-4}}
+PASSES = ("forward", "backward")
+SIZES = (  # those of ResNet-18 and VGG-11 at 8x3x224x224, U-Net at 2x3x256x256, LeNet at 64x1x32x32
+    "relu 8x64x224x224", "relu 8x64x112x112", "relu 8x64x56x56", "relu 8x256x14x14", "relu 2x32x256x256",
+    "tanh 64x6x28x28", "add 8x64x56x56", "add 8x512x7x7", "cat 2x32x256x256", "batch_norm 8x64x112x112",
+    "batch_norm 8x64x56x56", "batch_norm 8x128x28x28", "batch_norm 8x512x7x7", "max_pool3x3/2 8x64x112x112",
+    "max_pool2x2 8x64x224x224", "max_pool2x2 2x32x256x256", "avg_pool2x2 64x6x28x28", "global_pool 8x512x7x7",
+    "roi_pool 1x256x50x75", "roi_align 1x256x50x75", "softmax 64x1000", "cross_entropy 8x1000",
+    "cross_entropy 2x2x256x256", "sgd resnet18", "sgd vgg11",
+)
+_PARAMETERS: dict[str, list[Shape]] = {
+    "resnet18": [
+        (64, 3, 7, 7), *[(64, 64, 3, 3)] * 4, (128, 64, 3, 3), *[(128, 128, 3, 3)] * 3, (256, 128, 3, 3),
+        *[(256, 256, 3, 3)] * 3, (512, 256, 3, 3), *[(512, 512, 3, 3)] * 3, (128, 64), (256, 128), (512, 256),
+        *[(64,)] * 10, *[(128,)] * 10, *[(256,)] * 10, *[(512,)] * 10, (1000, 512), (1000,),
+    ],
+    "vgg11": [
+        (64, 3, 3, 3), (128, 64, 3, 3), (256, 128, 3, 3), (256, 256, 3, 3), (512, 256, 3, 3), *[(512, 512, 3, 3)] * 3,
+        (64,), (128,), *[(256,)] * 2, *[(512,)] * 4, (4096, 25088), (4096, 4096), (1000, 4096), *[(4096,)] * 2, (1000,),
+    ],
+}
+
+
+def passes(work: str) -> tuple[str, ...]:
+    """What is measured of a work: forward and backward, or an update."""
+    return ("update",) if work.partition(" ")[0] in UPDATES else PASSES
+
+
+def provide(name: str, threads: int) -> Mapping[str, Handler]:
+    """The requests that the process of a library answers."""
+    library = libraries.load(name, threads)
+
+    def prepare(work: str, which: str) -> Work:
+        op, _, size = work.partition(" ")
+        if op in UPDATES:
+            return _update(library, op, size)
+        return _op(library, OPS[op], tuple(int(n) for n in size.split("x")), which)
+
+    return {"prepare": prepare}
+
+
+def _op(lib: SimpleNamespace, op: Op, shape: Shape, which: str) -> Work:
+    draw = np.random.default_rng(0)
+    arrays = op.inputs(shape, draw)
+    inputs = [lib.tensor(array, True) for array in arrays]
+    constants = [lib.tensor(array, False) for array in op.constants(shape, draw)]
+    result = op.apply(lib, constants, *inputs)
+    sent = draw.standard_normal(tuple(result.shape), np.float32)
+    moved = sum(array.nbytes for array in arrays) + sent.nbytes
+    if which == "forward":
+        return Work(lambda: op.apply(lib, constants, *inputs), {"shown": _shown(lib.array(result)), "bytes": moved})
+    gradient = lib.tensor(sent, False)
+    found = [lib.array(g) for g in lib.grad(result, inputs, gradient)]
+    if any(np.may_share_memory(g, lib.array(gradient)) for g in found):  # handed on, not moved
+        moved = 0
+    return Work(lambda: lib.grad(result, inputs, gradient), {"shown": _shown(found[0]), "bytes": moved})
+
+
+def _update(lib: SimpleNamespace, op: str, net: str) -> Work:
+    """One step of the optimiser, with gradients that stay. Read: weight, gradient, velocity; written: two of them."""
+    if net not in _PARAMETERS:
+        raise Cannot(f"no parameter shapes of {net!r}")
+    draw = np.random.default_rng(0)
+    parameters = []
+    for shape in _PARAMETERS[net]:
+        parameters.append(lib.tensor(draw.standard_normal(shape, np.float32), True))
+        lib.set_grad(parameters[-1], draw.standard_normal(shape, np.float32))
+    optimizer = lib.sgd(parameters, **UPDATES[op])
+    optimizer.step()
+    moved = 5 * 4 * sum(int(np.prod(shape)) for shape in _PARAMETERS[net])
+    return Work(optimizer.step, {"shown": _shown(lib.array(parameters[0])), "bytes": moved})
+
+
+def _shown(array: Array) -> list[float]:
+    flat = array.reshape(-1)
+    places = np.random.default_rng(1).integers(0, flat.size, SHOWN)
+    return [float(value) for value in flat[places]]

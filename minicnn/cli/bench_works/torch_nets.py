@@ -1,0 +1,95 @@
+"""The networks of the steps as torch modules, parameters in the order of ours; torch loads when one is made."""
+
+from typing import Any
+
+
+def lenet(classes: int) -> Any:
+    """The 61 706-parameter LeNet-5 of today."""
+    from torch import nn
+
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2), nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2),
+        nn.Conv2d(16, 120, 5), nn.Tanh(), nn.Flatten(), nn.Linear(120, 84), nn.Tanh(), nn.Linear(84, classes),
+    )
+
+
+def mlp(classes: int) -> Any:
+    """784-256-classes."""
+    from torch import nn
+
+    return nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, classes))
+
+
+def vgg11(classes: int) -> Any:
+    """VGG A without dropout, whose masks would differ."""
+    from torch import nn
+
+    layers: list[Any] = []
+    channels = 3
+    for maps in (64, 0, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0):
+        layers += [nn.Conv2d(channels, maps, 3, padding=1), nn.ReLU(inplace=True)] if maps else [nn.MaxPool2d(2)]
+        channels = maps or channels
+    head = (nn.Linear(25088, 4096), nn.ReLU(inplace=True), nn.Linear(4096, 4096), nn.ReLU(inplace=True))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(7), nn.Flatten(), *head, nn.Linear(4096, classes))
+
+
+def resnet18(classes: int) -> Any:
+    """ResNet-18 as torchvision has it."""
+    from torch import nn
+
+    class Block(nn.Module):  # type: ignore[misc]
+        def __init__(self, inputs: int, maps: int, stride: int) -> None:
+            super().__init__()
+            self.conv1 = nn.Conv2d(inputs, maps, 3, stride, 1, bias=False)
+            self.bn1 = nn.BatchNorm2d(maps)
+            self.relu = nn.ReLU(inplace=True)
+            self.conv2 = nn.Conv2d(maps, maps, 3, 1, 1, bias=False)
+            self.bn2 = nn.BatchNorm2d(maps)
+            self.downsample = None
+            if stride > 1 or inputs != maps:
+                self.downsample = nn.Sequential(nn.Conv2d(inputs, maps, 1, stride, bias=False), nn.BatchNorm2d(maps))
+
+        def forward(self, x: Any) -> Any:
+            y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+            y += x if self.downsample is None else self.downsample(x)
+            return self.relu(y)
+
+    stem = (nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1))
+    sizes = [(64, 64, 1), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1), (256, 512, 2)]
+    blocks = [Block(*size) for size in [*sizes, (512, 512, 1)]]
+    return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, classes))
+
+
+def unet(classes: int) -> Any:
+    """U-Net with padding and 32 maps at the top."""
+    import torch
+    from torch import nn
+
+    def pair(inputs: int, maps: int) -> Any:
+        first, second = nn.Conv2d(inputs, maps, 3, padding=1), nn.Conv2d(maps, maps, 3, padding=1)
+        return nn.Sequential(first, nn.ReLU(inplace=True), second, nn.ReLU(inplace=True))
+
+    class Net(nn.Module):  # type: ignore[misc]
+        def __init__(self, base: int = 32) -> None:
+            super().__init__()
+            widths = [base << level for level in range(5)]
+            self.down = nn.ModuleList(pair(i, o) for i, o in zip([3, *widths[:-1]], widths, strict=True))
+            self.rise = nn.ModuleList(nn.ConvTranspose2d(2 * o, o, 2, 2) for o in widths[-2::-1])
+            self.up = nn.ModuleList(pair(2 * o, o) for o in widths[-2::-1])
+            self.head = nn.Conv2d(base, classes, 1)
+            self.pool = nn.MaxPool2d(2)
+
+        def forward(self, x: Any) -> Any:
+            skips: list[Any] = []
+            for level, down in enumerate(self.down):
+                x = down(x if level == 0 else self.pool(x))
+                skips.append(x)
+            skips.pop()
+            for rise, up in zip(self.rise, self.up, strict=True):
+                x = up(torch.cat([skips.pop(), rise(x)], 1))
+            return self.head(x)
+
+    return Net()
+
+
+NETS = {"lenet": lenet, "mlp": mlp, "vgg11": vgg11, "resnet18": resnet18, "unet": unet}

@@ -1,0 +1,300 @@
+"""The harness refuses wrong results, keeps going when a contender dies, and counts what it says it counts."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from minicnn.backends.cpu import convolution
+from minicnn.bench import conv, conv_works, desk, gate, layers, peers, reference
+from minicnn.bench.alternate import Contender
+from minicnn.bench.result import CANNOT, FAILED, OK, WRONG
+
+SMALL = "small 2x4x7x9 -> 6, 3x2 stride 2x1 padding 1x0 dilation 1x2 groups 2"
+PASSES = ("forward", "input_grad", "weight_grad")
+
+
+def naive(which, layer, a, b):
+    p = layer.problem
+    if which == "forward":
+        return convolution.forward(a, b, None, p, "naive")
+    return getattr(convolution, which)(a, b, p, "naive")
+
+
+@pytest.mark.parametrize("which", PASSES)
+@pytest.mark.parametrize(
+    "line", [SMALL, "a 2x3x5x5 -> 4, 5x5 stride 3 padding 2", "d 3x4x6x5 -> 8, 3x3 padding 1 groups 4"]
+)
+def test_the_two_references_equal_the_readable_loops(which, line):
+    layer = layers.parse(line)
+    a, b = gate.operands(which, layer, "float64")
+    expected = naive(which, layer, a, b)
+    np.testing.assert_allclose(reference.whole(which, a, b, layer.problem), expected, rtol=0, atol=1e-12)
+    where, values = reference.sample(which, a, b, layer.problem, 100)
+    np.testing.assert_allclose(values, expected[where], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("which", PASSES)
+def test_a_sample_holds_the_last_of_every_axis(which):
+    layer = layers.parse(SMALL)
+    a, b = gate.operands(which, layer, "float64")
+    where, _ = reference.sample(which, a, b, layer.problem, 40)
+    p = layer.problem
+    shape = {"forward": p.y_shape, "input_grad": p.x_shape, "weight_grad": p.w_shape}[which]
+    for axis, size in zip(where, shape, strict=True):
+        assert axis.min() == 0
+        if which != "weight_grad":
+            assert axis.max() == size - 1
+
+
+def planted(fault):
+    """The forward pass of the readable loops with a fault."""
+
+    def compute(layer, a, b):
+        y = convolution.forward(a, b, None, layer.problem, "naive")
+        fault(y)
+        return y
+
+    return compute
+
+
+def nothing(y):
+    pass
+
+
+def last_column(y):
+    y[..., -1] *= 1.01
+
+
+def one_number(y):
+    y[1, 3, 2, 1] += 0.01 * np.abs(y).max()
+
+
+def not_a_number(y):
+    y[0, 0, 0, 0] = np.nan
+
+
+@pytest.mark.parametrize("fault", [last_column, one_number, not_a_number])
+def test_the_gate_notices_a_planted_fault(fault):
+    layer = layers.parse("l 2x3x9x9 -> 4, 3x3 padding 1")
+    assert gate.check(planted(nothing), "forward", layer, "float32").error < 5e-6
+    assert gate.check(planted(fault), "forward", layer, "float32").error > 1e-3
+
+
+def test_a_result_of_another_shape_is_wrong():
+    layer = layers.parse("l 1x1x4x4 -> 1, 3x3")
+    assert gate.check(lambda at, a, b: np.zeros(1), "forward", layer, "float32").error == np.inf
+
+
+def test_a_fault_of_large_sizes_only_is_noticed_by_the_sample():
+    layer = layers.parse("l 9x2x20x4 -> 2, 3x3 padding 1")
+    assert layer.reduced().images == 5
+
+    def compute(at, a, b):
+        y = convolution.forward(a, b, None, at.problem, "naive")
+        y[8:] = 0
+        return y
+
+    assert gate.check(compute, "forward", layer, "float32").error > 0.1
+
+
+def test_non_negative_inputs_are_checked_too():
+    seen = []
+
+    def compute(at, a, b):
+        seen.append(min(a.min(), b.min()) >= 0)
+        return convolution.forward(a, b, None, at.problem, "naive")
+
+    gate.check(compute, "forward", layers.parse("l 1x1x4x4 -> 1, 3x3"), "float32")
+    assert seen == [False, False, True, True]
+
+
+def test_a_bound_follows_the_precision():
+    assert gate.scaled(5e-6, "float32") == 5e-6
+    assert gate.scaled(5e-6, "float64") == pytest.approx(5e-6 * 2.0**-29)
+
+
+class FakeDesk:
+    """Answers without a process: every repetition takes a scripted time."""
+
+    def __init__(self, name, seconds, fail=()):
+        self.name, self.seconds, self.fail, self.asked = name, seconds, dict(fail), []
+
+    def ask(self, do, **request):
+        self.asked.append((do, request))
+        algorithm = request.get("algorithm") or request.get("key", "").partition(" ")[2]
+        problem = self.fail.get((do, algorithm))
+        if problem:
+            raise problem
+        if do == "resolve":
+            auto = "direct" if request["max_error"] else "winograd"
+            return {"name": auto if request["algorithm"] == "auto" else request["algorithm"]}
+        if do == "algorithms":
+            return {"names": ["naive", "direct"]}
+        if do == "prepare":
+            wrong = algorithm == "planted"
+            return {"error": 0.5 if wrong else 1e-7, "bound": 5e-6, "wrong": wrong, "jit": 0.1, "first": 0.2}
+        if do == "run":
+            return {"seconds": request["count"] * self.seconds.get(algorithm, 1.0), "fresh_bytes": 4096.0}
+        return {}
+
+    def close(self):
+        self.asked.append(("close", {}))
+
+
+def work(algorithms=("auto",), fail=(), names=("torch",)):
+    layer = layers.parse("l 2x3x9x9 -> 4, 3x3 padding 1")
+    plan = conv.Plan([layer], algorithms=algorithms, peers=names, rounds=3, seconds=0.01)
+    ours = FakeDesk("minicnn", {"direct": 0.02, "winograd": 0.01}, fail)
+    desks = {"minicnn": ours, "torch": FakeDesk("torch", {"": 0.03})}
+    return {(row.contender, row.algorithm): row for row in conv._work(plan, layer, "forward", desks)}
+
+
+def test_the_automatic_choice_is_measured_with_and_without_the_bound():
+    rows = work()
+    assert rows["minicnn", "winograd"].marks == ["auto"]
+    assert rows["minicnn", "direct"].marks == ["auto, small error"]
+    assert rows["minicnn", "winograd"].median == pytest.approx(0.01)
+    assert rows["torch", ""].rounds == pytest.approx([0.03] * 3)
+    assert rows["torch", ""].fresh_bytes == 4096
+
+
+def test_all_adds_the_choice_that_is_not_in_the_list_and_marks_the_one_that_is():
+    rows = work(("all",))
+    assert list(rows)[:3] == [("minicnn", "naive"), ("minicnn", "direct"), ("minicnn", "winograd")]
+    assert rows["minicnn", "naive"].marks == []
+
+
+def test_a_wrong_result_has_no_time():
+    row = work(("planted", "direct"))["minicnn", "planted"]
+    assert row.verdict == WRONG
+    assert row.rounds == []
+    assert "5.0e-01" in row.why
+
+
+def test_refusals_and_failures_are_rows():
+    fail = {
+        ("resolve", "fft"): desk.WorkError("only stride 1"), ("prepare", "naive"): desk.WorkError("boom"),
+        ("prepare", "im2col"): desk.Cannot("never"),
+    }
+    rows = work(("fft", "naive", "im2col", "direct"), fail)
+    assert (rows["minicnn", "fft"].verdict, rows["minicnn", "fft"].why) == (CANNOT, "only stride 1")
+    assert (rows["minicnn", "naive"].verdict, rows["minicnn", "naive"].why) == (FAILED, "boom")
+    assert rows["minicnn", "im2col"].verdict == CANNOT
+    assert rows["minicnn", "direct"].verdict == OK
+
+
+def test_one_that_dies_while_it_is_timed_leaves_the_other_library_its_time():
+    rows = work(("naive", "direct"), {("run", "naive"): desk.WorkError("stopped")})
+    assert rows["minicnn", "naive"].verdict == FAILED
+    assert rows["minicnn", "direct"].verdict == FAILED  # it lived in the same process
+    assert rows["torch", ""].rounds == pytest.approx([0.03] * 3)
+
+
+def test_a_library_that_is_not_installed_says_so(monkeypatch):
+    monkeypatch.setattr(peers, "missing", lambda name: f"{name} is not installed")
+    assert work(names=("mygrad",))["mygrad", ""].why == "mygrad is not installed"
+
+
+def test_misuse_is_named():
+    with pytest.raises(ValueError, match=r"bench: no library 'jax'; there are torch, scipy"):
+        conv.Plan([], peers=("jax",))
+    with pytest.raises(ValueError, match="bench: device 'tpu' has no contenders"):
+        conv.Plan([], device="tpu")
+    with pytest.raises(ValueError, match="rounds must be at least 1, got 0"):
+        conv.Plan([], rounds=0)
+
+
+def test_our_process_checks_and_offers_a_pass():
+    handlers = conv_works.provide("minicnn", 2)
+    line = "l 2x3x9x9 -> 4, 3x3 padding 1"
+    assert "direct" in handlers["algorithms"](layer=line, which="forward")["names"]
+    name = handlers["resolve"](layer=line, which="forward", algorithm="auto", max_error=5e-6)["name"]
+    prepared = handlers["prepare"](layer=line, which="forward", dtype="float32", algorithm=name)
+    assert prepared.facts["wrong"] is False
+    assert prepared.facts["error"] < prepared.facts["bound"] == 5e-6
+    prepared.call()
+
+
+def test_weights_are_other_ones_at_the_next_call(monkeypatch):
+    seen = []
+    fake = SimpleNamespace(into=lambda a: a, make=lambda *_: lambda a, b: seen.append(id(b)), cannot=lambda *_: None,
+                           back=lambda y: y, start=lambda threads: None)
+    monkeypatch.setattr(conv_works.peers, "load", lambda name: fake)
+    monkeypatch.setattr(gate, "check", lambda *_: gate.Verdict(0.0, 2.0, 1.0, 3.0))
+    prepared = conv_works.provide("fake", 1)["prepare"]("l 1x1x4x4 -> 1, 3x3", "forward", "float32", "")
+    assert prepared.facts["jit"] == 1.0
+    seen.clear()
+    for _ in range(4):
+        prepared.call()
+    assert seen[0] == seen[2] != seen[1] == seen[3]
+
+
+def test_a_whole_run_in_processes():
+    small = layers.load(["2x3x5x5 -> 4, 3x3"])
+    found = conv.measure(conv.Plan(small, passes=("forward",), peers=(), rounds=1, seconds=1e-4, threads=1))
+    assert [(row.contender, row.verdict) for row in found.rows] == [("minicnn", OK)]
+    assert found.roof["flops"] > 0 < found.roof["bytes"]
+
+
+def test_another_librarys_process_does_not_load_our_kernels():
+    code = "import sys, minicnn.bench.conv_works; assert 'minicnn.backends.cpu' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+NOISY = """
+import sys
+from minicnn.bench.desk import Cannot, answer
+def add(a, b):
+    print("a library talks")
+    return {"sum": a + b}
+def refuse():
+    raise Cannot("not today")
+def die():
+    sys.exit(3)
+answer({"add": add, "refuse": refuse, "die": die})
+"""
+
+
+def test_a_desk_answers_refuses_fails_and_comes_back():
+    place = desk.Desk(Contender("noisy", [sys.executable, "-c", NOISY]))
+    try:
+        assert place.ask("add", a=1, b=2) == {"sum": 3}
+        with pytest.raises(desk.Cannot, match="not today"):
+            place.ask("refuse")
+        with pytest.raises(desk.WorkError, match="'noisy' failed in 'add': TypeError"):
+            place.ask("add", a=1, b="x")
+        with pytest.raises(desk.WorkError, match=r"'noisy' stopped \[exit status 3\]"):
+            place.ask("die")
+        assert place.ask("add", a=2, b=2) == {"sum": 4}
+    finally:
+        place.close()
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("which", PASSES)
+def test_torch_does_each_pass_alone_and_right(which):
+    pytest.importorskip("torch")
+    checked(which, "torch")
+
+
+@pytest.mark.parametrize("which", PASSES)
+@pytest.mark.parametrize("name", ["scipy", "autograd"])
+def test_other_libraries_are_right_where_they_take_part(which, name):
+    pytest.importorskip(name)
+    checked(which, name)
+
+
+def checked(which, name):
+    prepare = conv_works.provide(name, 2)["prepare"]
+    prepared = prepare("l 2x3x9x8 -> 4, 3x2 padding 1", which, "float64", "")
+    assert prepared.facts["error"] < 1e-12
+    prepared.call()
+
+
+def test_what_a_library_cannot_it_refuses():
+    prepare = conv_works.provide("scipy", 1)["prepare"]
+    with pytest.raises(desk.Cannot, match="no groups or dilation"):
+        prepare("l 2x4x9x8 -> 4, 3x3 groups 2", "forward", "float32", "")

@@ -1,0 +1,74 @@
+"""``minicnn bench``: exit codes, files, and clear errors before minutes of work."""
+
+import json
+
+import pytest
+
+from minicnn.cli.main import main
+
+LAYER = "small 2x3x6x6 -> 4, 3x3 padding 1"
+QUICK = ["--rounds", "2", "--seconds", "0.0001", "--threads", "1", "--peers"]
+
+
+def test_conv_writes_what_it_measured(tmp_path, capsys):
+    files = {name: tmp_path / f"r.{name}" for name in ("json", "csv", "markdown")}
+    options = [word for name, path in files.items() for word in (f"--{name}", str(path))]
+    options += ["--plot", str(tmp_path)]
+    assert main(["bench", "conv", "--layers", LAYER, "--passes", "forward", *options, *QUICK]) == 0
+    out = capsys.readouterr().out
+    assert "small" in out and "GFLOP/s (matrix product)" in out
+    record = json.loads(files["json"].read_text())
+    assert record["kind"] == "minicnn bench conv"
+    assert record["machine"]["processor"]
+    assert record["settings"]["layers"] == [LAYER]
+    (row,) = record["rows"]
+    assert (row["verdict"], len(row["rounds"]) >= 2, row["marks"][0]) == ("ok", True, "auto")
+    assert files["csv"].read_text().startswith("work,which,contender")
+    assert files["markdown"].read_text().startswith("| layer |")
+    assert (tmp_path / "roofline.png").is_file() and (tmp_path / "bars.png").is_file()
+    assert main(["bench", "compare", str(files["json"]), str(files["json"])]) == 0
+    assert "minicnn auto" in capsys.readouterr().out
+
+
+def test_an_algorithm_that_cannot_is_a_row(capsys):
+    assert main(["bench", "conv", "--layers", LAYER, "--passes", "forward", "--algorithm", "dense", *QUICK]) == 0
+    assert "one window without padding or groups must cover the image" in capsys.readouterr().out
+
+
+def test_ops_measures_the_works_named(capsys):
+    assert main(["bench", "ops", "relu 2x3x4x4", *QUICK]) == 0
+    assert capsys.readouterr().out.count("relu 2x3x4x4") == 2  # forward and backward
+
+
+def test_a_step_runs(capsys):
+    assert main(["bench", "steps", "mlp", *QUICK]) == 0
+    assert "mlp" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["conv", "--layers", "nothing"], "no list or file of layers 'nothing'"),
+        (["conv", "--only", "zzz"], "no layer's name contains zzz"),
+        (["conv", "--peers", "jax"], "no library 'jax'"),
+        (["conv", "--device", "tpu"], "device 'tpu'"),
+        (["conv", "--seconds", "0"], "--seconds must be above 0"),
+        (["conv", "--json", "/no/such/folder/r.json"], "there is no folder /no/such/folder"),
+        (["ops", "relu"], "'relu' is no work"),
+        (["ops", "--only", "zzz"], "nothing contains zzz"),
+        (["ops", "--peers", "scipy"], "only torch is compared here, not scipy"),
+        (["steps", "resnet19"], "no net 'resnet19'"),
+        (["memory", "resnet19"], "no net 'resnet19'"),
+        (["scaling", "--json", "/no/such/folder/r.json"], "there is no folder"),
+    ],
+)
+def test_bad_input_is_one_line_before_anything_runs(words, message, capsys):
+    assert main(["bench", *words]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_a_kind_is_required():
+    with pytest.raises(SystemExit, match="2"):
+        main(["bench"])
