@@ -22,6 +22,7 @@ from minicnn.nn.activations import (
 from minicnn.nn.containers import ModuleDict, ModuleList, Sequential
 from minicnn.nn.convolution import Conv1d, Conv2d, ConvReLU2d, ConvTranspose1d, ConvTranspose2d, Fold, Unfold
 from minicnn.nn.dropout import Dropout, Dropout2d
+from minicnn.nn.fusion import fold_batch_norm, fold_batch_norms
 from minicnn.nn.linear import Flatten, Identity, Linear, Unflatten
 from minicnn.nn.local import LocallyConnected2d, MaskedConv2d
 from minicnn.nn.losses import (
@@ -151,6 +152,8 @@ __all__ = [
     "Upsample",
     "Work",
     "count_parameters",
+    "fold_batch_norm",
+    "fold_batch_norms",
     "init",
     "layer_work",
     "summary",

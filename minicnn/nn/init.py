@@ -10,6 +10,11 @@ An explicit ``stream`` (a `minicnn.core.rng.Stream`) makes a draw independent of
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +38,7 @@ __all__ = [
     "normal_",
     "ones_",
     "orthogonal_",
+    "skip",
     "trunc_normal_",
     "uniform_",
     "xavier_normal_",
@@ -41,6 +47,50 @@ __all__ = [
 ]
 
 _Draw = NDArray[np.float64]
+_P = ParamSpec("_P")
+
+
+class _Skipping(threading.local):
+    on = False
+
+
+_skipping = _Skipping()
+
+
+@contextmanager
+def skip() -> Iterator[None]:
+    """Draw nothing inside: the random functions of this module leave tensors as they are.
+
+    A layer made inside has zeros where it would have random weights. For a network whose weights are loaded next,
+    whose parameters are only counted, or which draws its own.
+
+    Examples
+    --------
+    >>> import minicnn as mc
+    >>> with mc.nn.init.skip():
+    ...     layer = mc.nn.Linear(2, 1)
+    >>> layer.weight.tolist()
+    [[0.0, 0.0]]
+    """
+    before, _skipping.on = _skipping.on, True
+    try:
+        yield
+    finally:
+        _skipping.on = before
+
+
+def _drawing(function: Callable[_P, Tensor]) -> Callable[_P, Tensor]:
+    """Make a function that fills its first argument at random do nothing inside `skip`."""
+
+    @wraps(function)
+    def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> Tensor:
+        if not _skipping.on:
+            return function(*args, **kwargs)
+        tensor = args[0] if args else kwargs["tensor"]
+        assert isinstance(tensor, Tensor)
+        return tensor
+
+    return wrapped
 
 
 def _stream(stream: Stream | None) -> Stream:
@@ -105,16 +155,19 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     return gains[nonlinearity]
 
 
+@_drawing
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, stream: Stream | None = None) -> Tensor:
     """Fill from the uniform distribution U[a, b)."""
     return assign_(tensor, a + (b - a) * _stream(stream).uniform(tensor.shape))
 
 
+@_drawing
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, stream: Stream | None = None) -> Tensor:
     """Fill from the normal distribution N(mean, std²)."""
     return assign_(tensor, mean + std * _stream(stream).normal(tensor.shape))
 
 
+@_drawing
 def trunc_normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, stream: Stream | None = None
 ) -> Tensor:
@@ -221,6 +274,7 @@ def kaiming_normal_(
     return normal_(tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(fan), stream) if fan else tensor
 
 
+@_drawing
 def lecun_uniform_(
     tensor: Tensor, fan_in: float | tuple[float, ...] | None = None, stream: Stream | None = None
 ) -> Tensor:
@@ -245,6 +299,7 @@ def lecun_uniform_(
     return assign_(tensor, draw * (2.4 / fans))
 
 
+@_drawing
 def orthogonal_(tensor: Tensor, gain: float = 1.0, stream: Stream | None = None) -> Tensor:
     """Fill with a random (semi-)orthogonal matrix: rows, flattened, are orthonormal (or columns, if fewer).
 

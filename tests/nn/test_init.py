@@ -178,3 +178,15 @@ def test_gains_equal_pytorchs():
     torch = pytest.importorskip("torch")
     for name, param in [("linear", None), ("tanh", None), ("relu", None), ("leaky_relu", 0.3), ("selu", None)]:
         assert init.calculate_gain(name, param) == pytest.approx(torch.nn.init.calculate_gain(name, param))
+
+
+def test_nothing_is_drawn_inside_skip():
+    mc.manual_seed(1)
+    want = nn.Linear(2, 3).weight.tolist()
+    mc.manual_seed(1)
+    with init.skip():
+        layer = nn.Linear(2, 3)
+        init.orthogonal_(tensor=layer.weight), init.lecun_uniform_(layer.weight), init.trunc_normal_(layer.weight)
+        norm = nn.BatchNorm2d(2)
+    assert not layer.weight.detach().numpy().any() and (norm.weight.detach().numpy() == 1).all()
+    assert nn.Linear(2, 3).weight.tolist() == want
