@@ -18,6 +18,7 @@ from minicnn.creation import arange, eye, full, linspace, ones, rand, randint, r
 
 if TYPE_CHECKING:
     from minicnn import bench, data, explain, metrics, models, nn, optim, testing, training, vision
+    from minicnn.bench.tune import use_conv_table
     from minicnn.explain.anomaly import detect_anomaly
     from minicnn.ops.conv_algorithm import conv_algorithm, conv_precision
 
@@ -28,6 +29,7 @@ _LATER = {
     "conv_algorithm": "minicnn.ops.conv_algorithm",
     "conv_precision": "minicnn.ops.conv_algorithm",
     "detect_anomaly": "minicnn.explain.anomaly",
+    "use_conv_table": "minicnn.bench.tune",
 }
 
 float16, float32, float64 = np.dtype("float16"), np.dtype("float32"), np.dtype("float64")
@@ -108,6 +110,7 @@ __all__ = [
     "testing",
     "training",
     "uint8",
+    "use_conv_table",
     "vision",
     "vjp",
     "zeros",

@@ -60,6 +60,14 @@ def _conv2d_relu(rng: np.random.Generator) -> Sample:
     return Sample((x, w, bias), {"stride": _ints(rng, 1, 3), "padding": (1, 0), "groups": groups})
 
 
+@case("conv2d", variant="many_channels", torch="torch.nn.functional.conv2d")
+def _conv2d_many_channels(rng: np.random.Generator) -> Sample:
+    """Channels that fill vectors, for the algorithms that want them: one tile, or several with remainders."""
+    size = (4, 4) if rng.random() < 0.5 else (9, 6)
+    x, w = normal(rng, (1, 17, *size)), normal(rng, (16, 17, 3, 3))
+    return Sample((x, w, normal(rng, (16,))), {"padding": 1})
+
+
 @case("conv2d", variant="same", torch="torch.nn.functional.conv2d")
 def _conv2d_same(rng: np.random.Generator) -> Sample:
     x = normal(rng, (1, 2, *_ints(rng, 2, 6)))  # a dilated even kernel meets nothing but zeros around a single pixel

@@ -5,7 +5,7 @@ import math
 from minicnn.backends.convolution import AUTO, Problem
 from minicnn.backends.cpu import arrays
 from minicnn.backends.cpu.convolution.algorithms import ALGORITHMS
-from minicnn.backends.cpu.convolution.choose import choose, explain
+from minicnn.backends.cpu.convolution.choose import choose, explain, use_table
 from minicnn.core.types import Array
 
 
@@ -50,4 +50,4 @@ def weight_grad(gy: Array, x: Array, problem: Problem, algorithm: str = AUTO) ->
     return module.weight_grad(arrays.ascontiguousarray(gy), arrays.ascontiguousarray(x), problem)
 
 
-__all__ = ["ALGORITHMS", "choose", "explain", "forward", "input_grad", "resolve", "weight_grad"]
+__all__ = ["ALGORITHMS", "choose", "explain", "forward", "input_grad", "resolve", "use_table", "weight_grad"]

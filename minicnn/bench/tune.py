@@ -1,0 +1,142 @@
+"""Measure which algorithm is fastest on this machine, keep it in a file that people can read, and use it.
+
+The file is TOML, a table for each layer in the notation of :mod:`minicnn.bench.layers`:
+
+    ["8x256x56x56 -> 256, 3x3 padding 1"]
+    forward = "winograd"     # ms: winograd 12.1, im2col 31.0, direct 39.5
+
+An entry serves the convolution of exactly these sizes; all others are chosen by rules.
+"""
+
+import time
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from minicnn.backends.convolution import PASSES, Problem
+from minicnn.backends.cpu import convolution as room
+from minicnn.bench.layers import Layer, parse
+from minicnn.bench.machine import stamp
+from minicnn.core.types import Array
+
+SLOW = ("naive",)  # never the fastest
+
+Seconds = dict[str, dict[str, float]]  # pass -> algorithm -> median seconds
+
+
+def measure(layer: Layer, *, rounds: int = 5, max_error: float = 2e-5, dtype: str = "float32") -> Seconds:
+    """Median seconds of every algorithm that can do a pass of that layer within ``max_error``, in turns.
+
+    Parameters
+    ----------
+    layer : Layer
+    rounds : int
+        Calls of each algorithm that count; one more comes first, for the compiler.
+    max_error : float
+        Stated error above which an algorithm is left out.
+    dtype : {"float32", "float64"}
+
+    Returns
+    -------
+    dict of dict
+        Pass to algorithm to seconds.
+    """
+    p, draw = layer.problem, np.random.default_rng(0)
+    x, w, gy = (draw.standard_normal(shape).astype(dtype) for shape in (p.x_shape, p.w_shape, p.y_shape))
+    calls: dict[str, Callable[[str], Array]] = {
+        "forward": lambda name: room.forward(x, w, None, p, name),
+        "input_grad": lambda name: room.input_grad(gy, w, p, name),
+        "weight_grad": lambda name: room.weight_grad(gy, x, p, name),
+    }
+    found: Seconds = {}
+    for which in PASSES:
+        names = [
+            name for name, module in room.ALGORITHMS.items()
+            if name not in SLOW and max_error >= module.ERROR and module.cannot(which, p) is None
+        ]
+        taken: dict[str, list[float]] = {name: [] for name in names}
+        for turn in range(rounds + 1):
+            for name in names if turn % 2 else reversed(names):
+                start = time.perf_counter()
+                calls[which](name)
+                if turn:
+                    taken[name].append(time.perf_counter() - start)
+        found[which] = {name: median(values) for name, values in taken.items()}
+    return found
+
+
+def fastest(seconds: Mapping[str, float]) -> list[str]:
+    """Names from the fastest to the slowest."""
+    return sorted(seconds, key=seconds.__getitem__)
+
+
+def text(measured: Iterable[tuple[Layer, Seconds]]) -> str:
+    """The file."""
+    facts = stamp(("numpy", "numba", "scipy"))
+    lines = [f"# fastest algorithms on {facts['processor']}, {facts['cores']} cores, {facts['date']}"]
+    for layer, found in measured:
+        lines += ["", f'["{layer.notation}"]']
+        for which, seconds in found.items():
+            order = fastest(seconds)
+            times = ", ".join(f"{name} {seconds[name] * 1e3:.3g}" for name in order)
+            lines.append(f'{which} = "{order[0]}"  # ms: {times}')
+    return "\n".join(lines) + "\n"
+
+
+def read(path: str | Path) -> dict[tuple[str, Problem], str]:
+    """What a file says: the algorithm for a pass of a problem.
+
+    Raises
+    ------
+    ValueError
+        If it is no TOML, or names a layer, pass or algorithm that does not exist or cannot do it.
+    OSError
+        If it cannot be read.
+    """
+    try:
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"use_conv_table: {path} is no TOML: {error}") from None
+    table: dict[tuple[str, Problem], str] = {}
+    for notation, passes in content.items():
+        try:
+            problem = parse(f"layer {notation}").problem
+            if not isinstance(passes, dict):
+                raise ValueError(f"expected a table of passes, got {passes!r}")  # noqa: TRY004 - a fault of the file
+            for which, name in passes.items():
+                if which not in PASSES:
+                    raise ValueError(f"no pass {which!r}; there are {', '.join(PASSES)}")
+                table[which, problem] = room.resolve(str(name), which, problem)
+        except ValueError as error:
+            raise ValueError(f"use_conv_table: {path}: [{notation}]: {error}") from None
+    return table
+
+
+def use_conv_table(path: str | Path | None) -> None:
+    """Let the automatic choice of convolution algorithms follow a table that ``minicnn tune`` has measured.
+
+    Parameters
+    ----------
+    path : path or None
+        The table; None: rules only. A layer that it does not hold, or holds with an algorithm less exact than
+        :class:`minicnn.conv_precision` asks for, is chosen by rules.
+
+    Raises
+    ------
+    ValueError
+        If the file is no such table; the choice stays as it was.
+    OSError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> import minicnn as mc
+    >>> mc.use_conv_table(None)
+    """
+    room.use_table({} if path is None else read(path))
+
+
+__all__ = ["fastest", "measure", "read", "text", "use_conv_table"]

@@ -1,0 +1,83 @@
+"""``minicnn conv explain``: which algorithm a convolution would run by, why, and what that costs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+_EPILOG = """\
+A layer reads: 8x256x56x56 -> 256, 3x3 stride 1 padding 1 dilation 1 groups 1 (input N C H W, output channels, kernel).
+"""
+
+
+def add_to(subparsers: Any) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser("conv", help="about convolution algorithms", description="Convolution algorithms.")
+    kinds = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    explain = kinds.add_parser(
+        "explain", help="what would run, and why", epilog=_EPILOG,
+        description="Say which algorithm each pass of a layer would run by, the rule that chose it, its work and "
+        "memory, and why the others were not taken or cannot do it.",
+    )
+    explain.add_argument("layers", metavar="LIST|FILE|LAYER", nargs="+", help="as in minicnn bench conv")
+    explain.add_argument("--max-error", metavar="E", type=float, default=math.inf, help="as minicnn.conv_precision")
+    explain.add_argument("--table", metavar="FILE", type=Path, help="follow this table (minicnn tune)")
+    explain.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="(default: float32)")
+    explain.add_argument("--json", action="store_true", help="print JSON")
+    explain.set_defaults(command=command)
+
+
+def command(options: argparse.Namespace) -> int:
+    """Explain layer by layer."""
+    from minicnn.backends.cpu import convolution as room
+    from minicnn.bench import tune
+    from minicnn.bench.layers import load
+
+    layers = load(options.layers)
+    room.use_table({} if options.table is None else tune.read(options.table))
+    facts = [explain(layer, options.dtype, options.max_error) for layer in layers]
+    print(json.dumps(facts, indent=1) if options.json else "\n\n".join(_text(fact) for fact in facts))
+    return 0
+
+
+def explain(layer: Any, dtype: str, max_error: float) -> dict[str, Any]:
+    """All that is known before a layer runs: numbers in floating-point operations and bytes."""
+    from minicnn.backends.convolution import PASSES
+    from minicnn.backends.cpu import convolution as room
+
+    p, item = layer.problem, 4 if dtype == "float32" else 8
+    passes = {}
+    for which in PASSES:
+        rule = room.explain(which, p, max_error)
+        module = room.ALGORITHMS[rule.algorithm]
+        others = {name: one.cannot(which, p) or "possible" for name, one in room.ALGORITHMS.items()}
+        del others[rule.algorithm]
+        passes[which] = {
+            "algorithm": rule.algorithm, "because": rule.reason, "operations": module.operations(which, p),
+            "workspace": module.workspace(which, p, item), "error": module.ERROR, "others": others,
+        }
+    return {
+        "layer": layer.notation, "dtype": dtype, "output": list(p.y_shape), "operations": 2 * layer.macs,
+        "bytes": layer.bytes(item), "passes": passes,
+    }
+
+
+def _text(facts: dict[str, Any]) -> str:
+    work, memory = facts["operations"] / 1e9, facts["bytes"] / 2**20
+    intensity = facts["operations"] / facts["bytes"]
+    shape = "x".join(map(str, facts["output"]))
+    lines = [
+        f"{facts['layer']}  ({facts['dtype']}, output {shape})",
+        f"  definition: {work:.3g} Gflop on {memory:.3g} MiB of operands and result, {intensity:.3g} operations a byte",
+    ]
+    for which, found in facts["passes"].items():
+        lines += [f"  {which}: {found['algorithm']}", f"    because: {found['because']}"]
+        work, memory = found["operations"] / 1e9, found["workspace"] / 2**20
+        lines.append(f"    {work:.3g} Gflop, {memory:.3g} MiB of scratch memory, error at most {found['error']:.0e}")
+        possible = [name for name, reason in found["others"].items() if reason == "possible"]
+        lines.append(f"    also possible: {', '.join(possible) or 'none'}")
+        lines += [f"    {name}: {reason}" for name, reason in found["others"].items() if reason != "possible"]
+    return "\n".join(lines)

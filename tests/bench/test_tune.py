@@ -1,0 +1,91 @@
+"""A measured table is written, read back, and followed; a wrong one is refused and changes nothing."""
+
+import pytest
+
+import minicnn as mc
+from minicnn.backends.convolution import PASSES
+from minicnn.backends.cpu import convolution as room
+from minicnn.bench import tune
+from minicnn.bench.layers import parse
+from minicnn.cli.main import main
+
+LAYER = "2x16x8x8 -> 16, 3x3 padding 1"
+
+
+@pytest.fixture(autouse=True)
+def rules_afterwards():
+    yield
+    mc.use_conv_table(None)
+
+
+def written(tmp_path, content):
+    path = tmp_path / "table.toml"
+    path.write_text(content)
+    return path
+
+
+def test_the_command_writes_a_table_that_can_be_used(tmp_path, capsys):
+    path = tmp_path / "table.toml"
+    assert main(["tune", LAYER, "--rounds", "1", "-o", str(path)]) == 0
+    table = tune.read(path)
+    problem = parse(f"layer {LAYER}").problem
+    assert set(table) == {(which, problem) for which in PASSES}
+    assert "# ms: " in path.read_text()
+    mc.use_conv_table(path)
+    assert [room.choose(which, problem) for which in PASSES] == [table[which, problem] for which in PASSES]
+
+
+def test_every_algorithm_that_can_is_measured_but_the_definition():
+    found = tune.measure(parse(f"layer {LAYER}"), rounds=1)
+    assert set(found["forward"]) == {"im2col", "direct", "winograd", "winograd_f2", "fft"}
+    assert "winograd" not in tune.measure(parse(f"layer {LAYER}"), rounds=1, max_error=5e-6)["forward"]
+
+
+def test_the_fastest_comes_first():
+    assert tune.fastest({"a": 2.0, "b": 1.0, "c": 3.0}) == ["b", "a", "c"]
+
+
+def test_a_table_is_followed_where_it_is_exact_enough(tmp_path):
+    mc.use_conv_table(written(tmp_path, f'["{LAYER}"]\nforward = "naive"\nweight_grad = "winograd"\n'))
+    x, w = mc.ones(2, 16, 8, 8), mc.ones(16, 16, 3, 3, requires_grad=True)
+    y = mc.ops.conv2d(x, w, padding=1)
+    assert (y.node.algorithms.forward, y.node.algorithms.weight_grad) == ("naive", "winograd")
+    with mc.conv_precision(5e-6):
+        y = mc.ops.conv2d(x, w, padding=1)
+    assert (y.node.algorithms.forward, y.node.algorithms.weight_grad) == ("naive", "winograd_f2")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("forward = [", "is no TOML"),
+        ('["2x16x8x8 -> 16"]\nforward = "naive"', "is no layer"),
+        (f'["{LAYER}"]\nbackward = "naive"', "no pass 'backward'"),
+        (f'["{LAYER}"]\nforward = "fastest"', "no algorithm 'fastest'"),
+        (f'["{LAYER}"]\nforward = "pointwise"', "cannot do the pass"),
+        ('"2x16x8x8 -> 16, 3x3" = "naive"', "expected a table of passes"),
+    ],
+)
+def test_a_wrong_table_is_refused_and_the_choice_stays(tmp_path, content, message):
+    problem = parse(f"layer {LAYER}").problem
+    before = room.choose("forward", problem)
+    with pytest.raises(ValueError, match=message):
+        mc.use_conv_table(written(tmp_path, content))
+    assert room.choose("forward", problem) == before
+
+
+def test_explain_names_the_rule_the_work_and_the_refusals(capsys):
+    assert main(["conv", "explain", "8x64x56x56 -> 64, 3x3 padding 1"]) == 0
+    said = capsys.readouterr().out
+    assert "forward: winograd\n" in said
+    assert "2.25 multiplications instead of 9" in said
+    assert "definition: 1.85 Gflop" in said  # 2 * 8 * 64 * 56^2 * 64 * 9
+    assert "0.462 Gflop" in said  # a quarter
+    assert "depthwise: " in said and "pointwise: the kernel is 3x3, not 1x1" in said
+
+
+def test_explain_follows_a_bound_on_the_error_and_a_table(tmp_path, capsys):
+    path = written(tmp_path, f'["{LAYER}"]\nforward = "fft"\n')
+    main(["conv", "explain", LAYER, "--table", str(path), "--max-error", "5e-6"])
+    said = capsys.readouterr().out
+    assert "forward: fft\n    because: measured" in said and "weight_grad: winograd_f2" in said
