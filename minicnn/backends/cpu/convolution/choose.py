@@ -39,6 +39,10 @@ def _fills_vectors(which: str, p: Problem) -> bool:
     return min(p.in_channels, p.out_channels) >= MANY_CHANNELS
 
 
+def _fills_panels(which: str, p: Problem) -> bool:
+    return min(p.in_channels, p.out_channels) >= 2 * MANY_CHANNELS
+
+
 def _long_row(which: str, p: Problem) -> bool:
     return _channels(which, p) * p.kernel_h * p.dilation_h * max(p.in_w, p.out_w * p.stride_w) > LONG_ROW
 
@@ -49,9 +53,7 @@ def _long_sum(which: str, p: Problem) -> bool:
 
 
 def _strided_gradient(which: str, p: Problem) -> bool:
-    if p.stride_h == p.stride_w == 1 or which == "forward":
-        return False
-    return which == "input_grad" or p.in_channels // p.groups >= MANY_CHANNELS
+    return which != "forward" and not p.stride_h == p.stride_w == 1
 
 
 RULES = (
@@ -59,7 +61,7 @@ RULES = (
     Rule("pointwise", "a 1x1 kernel is a product of matrices, and nothing need be copied", _always),
     Rule("depthwise", "each channel has filters of its own: no sum over channels, so no product of matrices", _always),
     Rule("winograd", "3x3 with enough channels to fill vectors: 2.25 multiplications instead of 9", _fills_vectors),
-    Rule("winograd_f2", "3x3 with enough channels to fill vectors: 4 multiplications instead of 9", _fills_vectors),
+    Rule("winograd_f2", "3x3 with enough channels for its products: 4 multiplications instead of 9", _fills_panels),
     Rule("im2col", "a row of windows does not fit the cache", _long_row),
     Rule("im2col", "the sums are long: BLAS's blocking wins", _long_sum),
     Rule("im2col", "the gradient of a strided window falls apart into many short sums", _strided_gradient),
