@@ -38,7 +38,8 @@ def cannot(which: str, p: Problem) -> str | None:
 
 def workspace(which: str, p: Problem, item: int) -> int:
     """Bytes of scratch memory of that pass, for arrays of ``item`` bytes an element."""
-    return item * threads.get_num_threads() * (sum(_sizes(p, _band(p), item)) + p.taps)
+    partial = 8 * p.out_channels * p.taps if which == "weight_grad" else 0
+    return item * threads.get_num_threads() * (sum(_sizes(p, _band(p), item)) + p.taps) + partial
 
 
 def operations(which: str, p: Problem) -> int:
