@@ -6,7 +6,7 @@ For one group, with columns[(i, a, b), (n, r, c)] = x[n, i, r*stride + a*dilatio
 - weight_grad   w' = y' @ columns^T
 - input_grad    columns' = w^T @ y', then added back to where each entry came from (``col2im``)
 
-The whole matrix would be KH*KW times the input. Here each core lowers one block of about ``BLOCK`` elements, some
+The whole matrix would be KH*KW times the input. Here each core lowers one block of at most ``BLOCK`` elements, some
 channels by some positions, and multiplies it while it lies in that core's cache. Positions are some rows of one image,
 or, where maps are small, several whole images: BLAS reads all weights for every block, which pays from some hundred
 columns on. Each channel is staged first (see ``planes``), so that a row of the matrix is copied without bounds.
@@ -25,8 +25,9 @@ from minicnn.backends.cpu.jit import inline, kernel, prange
 from minicnn.core.types import Array
 
 ERROR = 5e-6  # max |y - y64| / max |y64| in float32
-BLOCK = 1 << 18  # elements of one lowered block: 1 MiB of float32, about a second-level cache
-POSITIONS = (512, 2048)  # columns of a block: fewer make BLAS slow, more leave the cache
+BLOCK = {"forward": 1 << 18, "input_grad": 1 << 19, "weight_grad": 1 << 19}  # elements of a lowered block: 1 or 2 MiB
+POSITIONS = {"forward": 1024, "input_grad": 512, "weight_grad": 512}  # columns of a block that BLAS should see
+MOST_POSITIONS = 2048
 PRODUCT = 1 << 21  # elements of a product that is copied to its images afterwards
 PARTS = 8  # parts of the positions whose weight gradients are summed apart, then joined in order
 PARTIALS = 1 << 21  # elements that these partial sums may take
@@ -121,8 +122,10 @@ def blocking(which: str, p: Problem) -> Blocking:
     """How that pass is divided: fixed by the problem alone, so that threads do not change the result."""
     ci, co = p.in_channels // p.groups, p.out_channels // p.groups
     taps, size = p.kernel_h * p.kernel_w, p.out_h * p.out_w
-    wanted = min(max(BLOCK // max(1, ci * taps), POSITIONS[0]), POSITIONS[1], max(1, BLOCK // taps))
-    images, rows, cols = even(p.images, wanted // max(1, size)), p.out_h, p.out_w
+    block = BLOCK[which]
+    wanted = min(max(block // max(1, ci * taps), POSITIONS[which]), MOST_POSITIONS, max(1, block // taps))
+    images = even(p.images, min(wanted // max(1, size), -(-p.images // 2)))
+    rows, cols = p.out_h, p.out_w
     if size > wanted:
         cols = even(p.out_w, wanted)
         rows = even(p.out_h, wanted // cols) if cols == p.out_w else 1
@@ -131,10 +134,10 @@ def blocking(which: str, p: Problem) -> Blocking:
     length = images * rows * cols
     outputs = co
     if which == "forward":
-        channels = even(ci, BLOCK // (taps * length))
+        channels = even(ci, block // (taps * length))
         outputs = even(co, PRODUCT // length, tasks)
     else:
-        channels = even(ci, BLOCK // (taps * length), tasks)
+        channels = even(ci, block // (taps * length), tasks)
     side = outputs * length if images > 1 else 0
     staged = planes_of.size(planes_of.layout(p), rows, cols)
     return Blocking(images, rows, cols, channels, outputs, *blocks, staged, channels * taps * length, side)

@@ -102,7 +102,7 @@ def blocking(which: str, p: Problem) -> Blocking:
     wanted = min(max(BLOCK // max(ci, co, 1), POSITIONS[0]), POSITIONS[1], max(1, SCRATCH // max(1, ci + co)))
     in_place = (p.in_h, p.in_w, p.top, p.left, p.stride_h, p.stride_w) == (p.out_h, p.out_w, 0, 0, 1, 1)
     together = 1 if in_place and size > ENOUGH else wanted // max(1, size)
-    images, rows, cols = even(p.images, together), p.out_h, p.out_w
+    images, rows, cols = even(p.images, min(together, -(-p.images // 2))), p.out_h, p.out_w
     if size > wanted:
         cols = even(p.out_w, wanted)
         rows = even(p.out_h, wanted // cols) if cols == p.out_w else 1
