@@ -254,6 +254,7 @@ def _input_grad(address, gy, w, gx, scratch, p, plan, b):  # type: ignore[no-unt
         planes, areas = scratch[worker, : b.planes], np.empty((plan.phases_h * plan.phases_w, 4), np.int64)
         offsets = np.empty(taps, np.int64)
         columns, side = scratch[worker, b.planes : b.planes + b.columns], scratch[worker, b.planes + b.columns :]
+        held = -1  # the images and group that lie in ``side``
         for task in range(int(worker), tasks, workers):
             image, rest = divmod(task, p.groups * blocks)
             g, i = rest // blocks, rest % blocks * b.channels
@@ -266,7 +267,9 @@ def _input_grad(address, gy, w, gx, scratch, p, plan, b):  # type: ignore[no-unt
                 tap_offsets(offsets, rows + plan.reach_h, cols + plan.reach_w, p, plan)
                 left, k, length = (g * co * ci + i) * taps, some * taps, images * rows * cols
                 if b.images > 1:
-                    gather_maps(gy, g * co, co, n, images, size, side, p)
+                    if held != task // blocks:
+                        gather_maps(gy, g * co, co, n, images, size, side, p)
+                        held = task // blocks
                     blas.gemm(
                         address, 1, 0, k, length, co, w, left, ci * taps, side, 0, length, zero, columns, 0, length
                     )
