@@ -17,7 +17,7 @@ import numpy as np
 from minicnn.backends.convolution import Problem
 from minicnn.backends.cpu import simd, simd_rows, threads
 from minicnn.backends.cpu.convolution import planes as planes_of
-from minicnn.backends.cpu.convolution.planes import stage, tap, unstage
+from minicnn.backends.cpu.convolution.planes import stage, survey, tap_offsets, unstage
 from minicnn.backends.cpu.jit import inline, kernel, prange
 from minicnn.core.types import Array
 
@@ -38,7 +38,8 @@ def cannot(which: str, p: Problem) -> str | None:
 
 def workspace(which: str, p: Problem, item: int) -> int:
     """Bytes of scratch memory of that pass, for arrays of ``item`` bytes an element."""
-    return item * threads.get_num_threads() * (sum(_sizes(p, _band(p), item)) + p.taps)
+    partial = 8 * p.out_channels * p.taps if which == "weight_grad" else 0
+    return item * threads.get_num_threads() * (sum(_sizes(p, _band(p), item)) + p.taps) + partial
 
 
 def operations(which: str, p: Problem) -> int:
@@ -89,12 +90,14 @@ def _scratch(p: Problem, like: Array) -> tuple[Array, Array, int]:
 
 
 @inline
-def _offsets(height, width, p, plan):  # type: ignore[no-untyped-def]
+def _surveys(band, height, width, p, plan):  # type: ignore[no-untyped-def]
+    """Where each tap starts, and for each band of rows what lies in the image."""
     offsets = np.empty(p.kernel_h * p.kernel_w, np.int64)
-    for a in range(p.kernel_h):
-        for b in range(p.kernel_w):
-            offsets[a * p.kernel_w + b] = tap(a, b, height, width, p, plan)
-    return offsets
+    tap_offsets(offsets, height, width, p, plan)
+    bands = np.empty((-(-p.out_h // band), plan.phases_h * plan.phases_w, 4), np.int64)
+    for k in range(bands.shape[0]):
+        survey(bands[k], k * band, 0, height, width, p, plan)
+    return offsets, bands
 
 
 @inline
@@ -108,13 +111,15 @@ def _flatten(gy, at, rows, width, p, flat):  # type: ignore[no-untyped-def]
 def _forward(x, w, bias, y, scratch, flats, band, p, plan, relu):  # type: ignore[no-untyped-def]
     multiple, taps, size = p.out_channels // max(p.groups, 1), p.kernel_h * p.kernel_w, p.out_h * p.out_w
     height, width, workers = band + plan.reach_h, p.out_w + plan.reach_w, scratch.shape[0]
+    offsets, bands = _surveys(band, height, width, p, plan)
     for worker in prange(workers):
-        planes, flat, offsets = scratch[worker], flats[worker], _offsets(height, width, p, plan)
+        planes, flat = scratch[worker], flats[worker]
         for task in range(int(worker), p.images * p.groups, workers):
             n, i = divmod(task, p.groups)
-            for r in range(0, p.out_h, band):
+            for k in range(bands.shape[0]):
+                r, areas = k * band, bands[k]
                 rows = min(band, p.out_h - r)
-                stage(x, task * p.in_h * p.in_w, r, 0, height, width, planes, p, plan)
+                stage(x, task * p.in_h * p.in_w, areas, planes, height, width, p)
                 for o in range(i * multiple, (i + 1) * multiple):
                     length = (rows - 1) * width + p.out_w
                     simd_rows.weighted_shifts(flat, 0, planes, 0, offsets, w, o * taps, taps, length)
@@ -127,35 +132,39 @@ def _input_grad(gy, w, gx, scratch, flats, band, p, plan):  # type: ignore[no-un
     multiple, taps, size = p.out_channels // max(p.groups, 1), p.kernel_h * p.kernel_w, p.out_h * p.out_w
     height, width, pixels = band + plan.reach_h, p.out_w + plan.reach_w, p.in_h * p.in_w
     workers, zero = scratch.shape[0], scratch.dtype.type(0)
+    offsets, bands = _surveys(band, height, width, p, plan)
     for worker in prange(workers):
-        planes, flat, offsets = scratch[worker], flats[worker], _offsets(height, width, p, plan)
+        planes, flat = scratch[worker], flats[worker]
         for task in range(int(worker), p.images * p.groups, workers):
             n, i = divmod(task, p.groups)
             simd_rows.fill(gx, task * pixels, pixels, zero)
-            for r in range(0, p.out_h, band):
+            for k in range(bands.shape[0]):
+                r, areas = k * band, bands[k]
                 rows = min(band, p.out_h - r)
                 simd_rows.fill(planes, 0, plan.phases_h * plan.phases_w * height * width, zero)
                 for o in range(i * multiple, (i + 1) * multiple):
                     _flatten(gy, (n * p.out_channels + o) * size + r * p.out_w, rows, width, p, flat)
-                    for k in range(taps):
+                    for tap in range(taps):
                         length = (rows - 1) * width + p.out_w
-                        simd_rows.add_multiple(planes, offsets[k], flat, 0, w[o * taps + k], length)
-                unstage(planes, height, width, gx, task * pixels, r, 0, p, plan)
+                        simd_rows.add_multiple(planes, offsets[tap], flat, 0, w[o * taps + tap], length)
+                unstage(planes, width, gx, task * pixels, areas, p)
 
 
 @kernel
 def _weight_grad(gy, x, gw, scratch, flats, band, p, plan):  # type: ignore[no-untyped-def]
     multiple, taps, size = p.out_channels // max(p.groups, 1), p.kernel_h * p.kernel_w, p.out_h * p.out_w
     height, width, workers = band + plan.reach_h, p.out_w + plan.reach_w, scratch.shape[0]
+    offsets, bands = _surveys(band, height, width, p, plan)
     for worker in prange(workers):
-        planes, flat, offsets = scratch[worker], flats[worker], _offsets(height, width, p, plan)
+        planes, flat = scratch[worker], flats[worker]
         for i in range(int(worker), p.groups, workers):
             for n in range(p.images):
-                for r in range(0, p.out_h, band):
+                for k in range(bands.shape[0]):
+                    r, areas = k * band, bands[k]
                     rows = min(band, p.out_h - r)
-                    stage(x, (n * p.in_channels + i) * p.in_h * p.in_w, r, 0, height, width, planes, p, plan)
+                    stage(x, (n * p.in_channels + i) * p.in_h * p.in_w, areas, planes, height, width, p)
                     for o in range(i * multiple, (i + 1) * multiple):
                         _flatten(gy, (n * p.out_channels + o) * size + r * p.out_w, rows, width, p, flat)
-                        for k in range(taps):
+                        for tap in range(taps):
                             length = (rows - 1) * width + p.out_w
-                            gw[o, k] += simd_rows.dot(flat, 0, planes, offsets[k], length)
+                            gw[o, tap] += simd_rows.dot(flat, 0, planes, offsets[tap], length)

@@ -91,7 +91,7 @@ def workspace(which: str, p: Problem, item: int) -> int:
     if which == "weight_grad":
         plan, _, sizes = _forward_plan(p)
         each = _together(p, plan, sizes) * (sizes.stage + _up(plan.group_out, DOT_ROWS) * sizes.pitch)
-        partial = 8 * _parts(p, plan, sizes) * p.out_channels * p.taps
+        partial = 8 * (_parts(p, plan, sizes) + 1) * p.out_channels * p.taps
     else:
         found = [_forward_plan(p)[2]] if which == "forward" else [part[2] for part in _input_plans(p)]
         each, partial = max(sizes.stage + ROWS * sizes.pitch for sizes in found), item * 2 * p.out_channels * p.taps

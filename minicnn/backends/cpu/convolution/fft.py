@@ -41,12 +41,13 @@ def cannot(which: str, p: Problem) -> str | None:
 
 
 def workspace(which: str, p: Problem, item: int) -> int:
-    """Bytes of scratch memory of that pass: spectra as the transform makes them, and as the products want them."""
+    """Bytes of scratch memory of that pass: at most four copies of each spectrum at a time, padded planes included."""
     s, ci, co = _sizes(which, p), p.in_channels // p.groups, p.out_channels // p.groups
     inner = co if which == "input_grad" else ci
     images, weights, result = s.images * inner, s.outputs * inner, s.images * s.outputs
-    sum_of = result if which == "weight_grad" else max(images, weights)
-    numbers = 2 * p.groups * (images + weights + result + sum_of) * s.frequencies * 2
+    if which == "weight_grad":
+        weights, result = result, weights
+    numbers = 2 * 4 * p.groups * (images + weights + result) * s.frequencies
     return item * numbers + (8 * p.out_channels * p.taps if which == "weight_grad" else 0)
 
 

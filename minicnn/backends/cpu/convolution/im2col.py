@@ -6,7 +6,7 @@ For one group, with columns[(i, a, b), (n, r, c)] = x[n, i, r*stride + a*dilatio
 - weight_grad   w' = y' @ columns^T
 - input_grad    columns' = w^T @ y', then added back to where each entry came from (``col2im``)
 
-The whole matrix would be KH*KW times the input. Here each core lowers one block of about ``BLOCK`` elements, some
+The whole matrix would be KH*KW times the input. Here each core lowers one block of at most ``BLOCK`` elements, some
 channels by some positions, and multiplies it while it lies in that core's cache. Positions are some rows of one image,
 or, where maps are small, several whole images: BLAS reads all weights for every block, which pays from some hundred
 columns on. Each channel is staged first (see ``planes``), so that a row of the matrix is copied without bounds.
@@ -20,13 +20,14 @@ import numpy as np
 from minicnn.backends.convolution import Problem
 from minicnn.backends.cpu import blas, simd_rows, threads
 from minicnn.backends.cpu.convolution import planes as planes_of
-from minicnn.backends.cpu.convolution.planes import stage, tap, unstage
+from minicnn.backends.cpu.convolution.planes import stage, survey, tap_offsets, unstage
 from minicnn.backends.cpu.jit import inline, kernel, prange
 from minicnn.core.types import Array
 
 ERROR = 5e-6  # max |y - y64| / max |y64| in float32
-BLOCK = 1 << 18  # elements of one lowered block: 1 MiB of float32, about a second-level cache
-POSITIONS = (512, 2048)  # columns of a block: fewer make BLAS slow, more leave the cache
+BLOCK = {"forward": 1 << 18, "input_grad": 1 << 19, "weight_grad": 1 << 19}  # elements of a lowered block: 1 or 2 MiB
+POSITIONS = {"forward": 1024, "input_grad": 512, "weight_grad": 512}  # columns of a block that BLAS should see
+MOST_POSITIONS = 2048
 PRODUCT = 1 << 21  # elements of a product that is copied to its images afterwards
 PARTS = 8  # parts of the positions whose weight gradients are summed apart, then joined in order
 PARTIALS = 1 << 21  # elements that these partial sums may take
@@ -121,8 +122,10 @@ def blocking(which: str, p: Problem) -> Blocking:
     """How that pass is divided: fixed by the problem alone, so that threads do not change the result."""
     ci, co = p.in_channels // p.groups, p.out_channels // p.groups
     taps, size = p.kernel_h * p.kernel_w, p.out_h * p.out_w
-    wanted = min(max(BLOCK // max(1, ci * taps), POSITIONS[0]), POSITIONS[1], max(1, BLOCK // taps))
-    images, rows, cols = even(p.images, wanted // max(1, size)), p.out_h, p.out_w
+    block = BLOCK[which]
+    wanted = min(max(block // max(1, ci * taps), POSITIONS[which]), MOST_POSITIONS, max(1, block // taps))
+    images = even(p.images, min(wanted // max(1, size), -(-p.images // 2)))
+    rows, cols = p.out_h, p.out_w
     if size > wanted:
         cols = even(p.out_w, wanted)
         rows = even(p.out_h, wanted // cols) if cols == p.out_w else 1
@@ -131,10 +134,10 @@ def blocking(which: str, p: Problem) -> Blocking:
     length = images * rows * cols
     outputs = co
     if which == "forward":
-        channels = even(ci, BLOCK // (taps * length))
+        channels = even(ci, block // (taps * length))
         outputs = even(co, PRODUCT // length, tasks)
     else:
-        channels = even(ci, BLOCK // (taps * length), tasks)
+        channels = even(ci, block // (taps * length), tasks)
     side = outputs * length if images > 1 else 0
     staged = planes_of.size(planes_of.layout(p), rows, cols)
     return Blocking(images, rows, cols, channels, outputs, *blocks, staged, channels * taps * length, side)
@@ -164,36 +167,28 @@ def positions_of(block, p, b):  # type: ignore[no-untyped-def]
 
 
 @inline
-def _lower(x, first, channels, n, images, r, rows, c, cols, planes, columns, p, plan):  # type: ignore[no-untyped-def]
+def _lower(x, first, channels, n, images, rows, cols, offsets, areas, planes, columns, p, plan):  # type: ignore[no-untyped-def]
     """columns[(i, a, b), (n, r, c)] of some channels, images, rows and columns."""
-    height, width, piece = rows + plan.reach_h, cols + plan.reach_w, rows * cols
+    height, width, piece, taps = rows + plan.reach_h, cols + plan.reach_w, rows * cols, offsets.shape[0]
     for i in range(channels):
         for m in range(images):
-            channel = ((n + m) * p.in_channels + first + i) * p.in_h * p.in_w
-            stage(x, channel, r, c, height, width, planes, p, plan)
-            at = i * p.kernel_h * p.kernel_w * images * piece + m * piece
-            for a in range(p.kernel_h):
-                for b in range(p.kernel_w):
-                    start = tap(a, b, height, width, p, plan)
-                    simd_rows.copy_rows(columns, at, cols, planes, start, width, rows, cols)
-                    at += images * piece
+            stage(x, ((n + m) * p.in_channels + first + i) * p.in_h * p.in_w, areas, planes, height, width, p)
+            for k in range(taps):
+                at = ((i * taps + k) * images + m) * piece
+                simd_rows.copy_rows(columns, at, cols, planes, offsets[k], width, rows, cols)
 
 
 @inline
-def _raise(gx, first, channels, n, images, r, rows, c, cols, planes, columns, p, plan):  # type: ignore[no-untyped-def]
+def _raise(gx, first, channels, n, images, rows, cols, offsets, areas, planes, columns, p, plan):  # type: ignore[no-untyped-def]
     """The adjoint of :func:`_lower` (``col2im``): add every entry to the pixel it came from."""
-    height, width, piece = rows + plan.reach_h, cols + plan.reach_w, rows * cols
+    height, width, piece, taps = rows + plan.reach_h, cols + plan.reach_w, rows * cols, offsets.shape[0]
     for i in range(channels):
         for m in range(images):
-            simd_rows.fill(planes, 0, plan.phases_h * plan.phases_w * height * width, planes.dtype.type(0))
-            at = i * p.kernel_h * p.kernel_w * images * piece + m * piece
-            for a in range(p.kernel_h):
-                for b in range(p.kernel_w):
-                    start = tap(a, b, height, width, p, plan)
-                    simd_rows.add_rows(planes, start, width, columns, at, cols, rows, cols)
-                    at += images * piece
-            channel = ((n + m) * p.in_channels + first + i) * p.in_h * p.in_w
-            unstage(planes, height, width, gx, channel, r, c, p, plan)
+            simd_rows.fill(planes, 0, areas.shape[0] * height * width, planes.dtype.type(0))
+            for k in range(taps):
+                at = ((i * taps + k) * images + m) * piece
+                simd_rows.add_rows(planes, offsets[k], width, columns, at, cols, rows, cols)
+            unstage(planes, width, gx, ((n + m) * p.in_channels + first + i) * p.in_h * p.in_w, areas, p)
 
 
 @inline
@@ -215,17 +210,20 @@ def _forward(address, x, w, bias, y, scratch, p, plan, b, relu, finish):  # type
     workers, zero, one = scratch.shape[0], scratch.dtype.type(0), scratch.dtype.type(1)
     tasks = b.image_blocks * b.row_blocks * b.col_blocks * p.groups * shares
     for worker in prange(workers):
-        planes = scratch[worker, : b.planes]
+        planes, areas = scratch[worker, : b.planes], np.empty((plan.phases_h * plan.phases_w, 4), np.int64)
+        offsets = np.empty(taps, np.int64)
         columns, side = scratch[worker, b.planes : b.planes + b.columns], scratch[worker, b.planes + b.columns :]
         for task in range(int(worker), tasks, workers):
             block, rest = divmod(task, p.groups * shares)
             g, share = divmod(rest, shares)
             n, images, r, rows, c, cols = positions_of(block, p, b)
+            survey(areas, r, c, rows + plan.reach_h, cols + plan.reach_w, p, plan)
+            tap_offsets(offsets, rows + plan.reach_h, cols + plan.reach_w, p, plan)
             outputs, o0 = min(b.outputs, co - share * b.outputs), g * co + share * b.outputs
             length, out = images * rows * cols, (n * p.out_channels + o0) * size + r * p.out_w + c
             for i in range(0, ci, b.channels):  # each block of channels adds its share
                 some, beta = min(b.channels, ci - i), one if i else zero
-                _lower(x, g * ci + i, some, n, images, r, rows, c, cols, planes, columns, p, plan)
+                _lower(x, g * ci + i, some, n, images, rows, cols, offsets, areas, planes, columns, p, plan)
                 left, k = (o0 * ci + i) * taps, some * taps
                 if b.images > 1:
                     blas.gemm(
@@ -253,8 +251,10 @@ def _input_grad(address, gy, w, gx, scratch, p, plan, b):  # type: ignore[no-unt
     workers, zero, pixels = scratch.shape[0], scratch.dtype.type(0), p.in_h * p.in_w
     tasks = b.image_blocks * p.groups * blocks
     for worker in prange(workers):
-        planes = scratch[worker, : b.planes]
+        planes, areas = scratch[worker, : b.planes], np.empty((plan.phases_h * plan.phases_w, 4), np.int64)
+        offsets = np.empty(taps, np.int64)
         columns, side = scratch[worker, b.planes : b.planes + b.columns], scratch[worker, b.planes + b.columns :]
+        held = -1  # the images and group that lie in ``side``
         for task in range(int(worker), tasks, workers):
             image, rest = divmod(task, p.groups * blocks)
             g, i = rest // blocks, rest % blocks * b.channels
@@ -263,9 +263,13 @@ def _input_grad(address, gy, w, gx, scratch, p, plan, b):  # type: ignore[no-unt
                 simd_rows.fill(gx, (m * p.in_channels + g * ci + i) * pixels, some * pixels, zero)
             for tile in range(tiles):  # in order: windows of neighbouring tiles overlap
                 n, images, r, rows, c, cols = positions_of(image * tiles + tile, p, b)
+                survey(areas, r, c, rows + plan.reach_h, cols + plan.reach_w, p, plan)
+                tap_offsets(offsets, rows + plan.reach_h, cols + plan.reach_w, p, plan)
                 left, k, length = (g * co * ci + i) * taps, some * taps, images * rows * cols
                 if b.images > 1:
-                    gather_maps(gy, g * co, co, n, images, size, side, p)
+                    if held != task // blocks:
+                        gather_maps(gy, g * co, co, n, images, size, side, p)
+                        held = task // blocks
                     blas.gemm(
                         address, 1, 0, k, length, co, w, left, ci * taps, side, 0, length, zero, columns, 0, length
                     )
@@ -274,7 +278,7 @@ def _input_grad(address, gy, w, gx, scratch, p, plan, b):  # type: ignore[no-unt
                     blas.gemm(
                         address, 1, 0, k, length, co, w, left, ci * taps, gy, right, size, zero, columns, 0, length
                     )
-                _raise(gx, g * ci + i, some, n, images, r, rows, c, cols, planes, columns, p, plan)
+                _raise(gx, g * ci + i, some, n, images, rows, cols, offsets, areas, planes, columns, p, plan)
 
 
 @kernel
@@ -287,7 +291,8 @@ def _weight_grad(address, gy, x, gw, scratch, p, plan, b):  # type: ignore[no-un
     workers, one = scratch.shape[0], scratch.dtype.type(1)
     tasks = parts * p.groups * blocks
     for worker in prange(workers):
-        planes = scratch[worker, : b.planes]
+        planes, areas = scratch[worker, : b.planes], np.empty((plan.phases_h * plan.phases_w, 4), np.int64)
+        offsets = np.empty(taps, np.int64)
         columns, side = scratch[worker, b.planes : b.planes + b.columns], scratch[worker, b.planes + b.columns :]
         for task in range(int(worker), tasks, workers):
             part, rest = divmod(task, p.groups * blocks)
@@ -296,7 +301,9 @@ def _weight_grad(address, gy, x, gw, scratch, p, plan, b):  # type: ignore[no-un
             k, out = some * taps, part * total + (g * co * ci + i) * taps
             for unit in range(part * units // parts, (part + 1) * units // parts):
                 n, images, r, rows, c, cols = positions_of(unit, p, b)
-                _lower(x, g * ci + i, some, n, images, r, rows, c, cols, planes, columns, p, plan)
+                survey(areas, r, c, rows + plan.reach_h, cols + plan.reach_w, p, plan)
+                tap_offsets(offsets, rows + plan.reach_h, cols + plan.reach_w, p, plan)
+                _lower(x, g * ci + i, some, n, images, rows, cols, offsets, areas, planes, columns, p, plan)
                 length = images * rows * cols
                 if b.images > 1:
                     gather_maps(gy, g * co, co, n, images, size, side, p)

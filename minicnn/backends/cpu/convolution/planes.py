@@ -36,14 +36,6 @@ def size(a: Layout, rows: int, cols: int) -> int:
 
 
 @inline
-def tap(a, b, height, width, p, plan):  # type: ignore[no-untyped-def]
-    """Where tap (a, b) starts in planes of that height and width."""
-    down, right = a * p.dilation_h, b * p.dilation_w
-    phase = down % p.stride_h * plan.phases_w + right % p.stride_w
-    return (phase * height + down // p.stride_h) * width + right // p.stride_w
-
-
-@inline
 def inside(shift, stride, size, count):  # type: ignore[no-untyped-def]
     """The indices 0 <= low..high <= count whose place i * stride + shift lies in 0..size."""
     low = min(max((stride - 1 - shift) // stride, 0), count)
@@ -51,37 +43,54 @@ def inside(shift, stride, size, count):  # type: ignore[no-untyped-def]
 
 
 @inline
-def stage(x, channel, row, col, height, width, planes, p, plan):  # type: ignore[no-untyped-def]
-    """Fill planes of that height and width from window (row, col) on, of the channel that starts at that element."""
-    simd_rows.fill(planes, 0, plan.phases_h * plan.phases_w * height * width, planes.dtype.type(0))
-    for a in range(plan.phases_h):
-        down = row * p.stride_h + a - p.top
-        top, bottom = inside(down, p.stride_h, p.in_h, height)
-        for b in range(plan.phases_w):
-            right = col * p.stride_w + b - p.left
-            low, high = inside(right, p.stride_w, p.in_w, width)
-            at = ((a * plan.phases_w + b) * height + top) * width + low
-            source = channel + (down + top * p.stride_h) * p.in_w + right + low * p.stride_w
-            pitch, step = p.stride_h * p.in_w, p.stride_w
-            if step == 1:
-                simd_rows.copy_rows(planes, at, width, x, source, pitch, bottom - top, high - low)
-            else:
-                simd_rows.copy_strided(planes, at, width, 1, x, source, pitch, step, bottom - top, high - low)
+def tap_offsets(offsets, height, width, p, plan):  # type: ignore[no-untyped-def]
+    """Where each tap starts in planes of that height and width."""
+    for a in range(p.kernel_h):
+        for b in range(p.kernel_w):
+            down, right = a * p.dilation_h, b * p.dilation_w
+            phase = down % p.stride_h * plan.phases_w + right % p.stride_w
+            offsets[a * p.kernel_w + b] = (phase * height + down // p.stride_h) * width + right // p.stride_w
 
 
 @inline
-def unstage(planes, height, width, gx, channel, row, col, p, plan):  # type: ignore[no-untyped-def]
-    """The adjoint of :func:`stage`: add the planes to the pixels they were staged from."""
+def survey(areas, row, col, height, width, p, plan):  # type: ignore[no-untyped-def]
+    """What every channel has in common: for each phase, the part of it that lies in the image.
+
+    A phase's line is its place in the planes, its place in the channel, rows and columns. Divisions are slow.
+    """
     for a in range(plan.phases_h):
         down = row * p.stride_h + a - p.top
         top, bottom = inside(down, p.stride_h, p.in_h, height)
         for b in range(plan.phases_w):
             right = col * p.stride_w + b - p.left
             low, high = inside(right, p.stride_w, p.in_w, width)
-            at = ((a * plan.phases_w + b) * height + top) * width + low
-            target = channel + (down + top * p.stride_h) * p.in_w + right + low * p.stride_w
-            pitch, step = p.stride_h * p.in_w, p.stride_w
-            if step == 1:
-                simd_rows.add_rows(gx, target, pitch, planes, at, width, bottom - top, high - low)
-            else:
-                simd_rows.add_strided(gx, target, pitch, step, planes, at, width, 1, bottom - top, high - low)
+            area = areas[a * plan.phases_w + b]
+            area[0] = ((a * plan.phases_w + b) * height + top) * width + low
+            area[1] = (down + top * p.stride_h) * p.in_w + right + low * p.stride_w
+            area[2], area[3] = bottom - top, high - low
+
+
+@inline
+def stage(x, channel, areas, planes, height, width, p):  # type: ignore[no-untyped-def]
+    """Fill planes of that height and width from the channel that starts at that element."""
+    pitch, step = p.stride_h * p.in_w, p.stride_w
+    for k in range(areas.shape[0]):
+        area = areas[k]
+        if area[2] * area[3] < height * width:
+            simd_rows.fill(planes, k * height * width, height * width, planes.dtype.type(0))
+        if step == 1:
+            simd_rows.copy_rows(planes, area[0], width, x, channel + area[1], pitch, area[2], area[3])
+        else:
+            simd_rows.copy_strided(planes, area[0], width, 1, x, channel + area[1], pitch, step, area[2], area[3])
+
+
+@inline
+def unstage(planes, width, gx, channel, areas, p):  # type: ignore[no-untyped-def]
+    """The adjoint of :func:`stage`: add the planes to the pixels they were staged from."""
+    pitch, step = p.stride_h * p.in_w, p.stride_w
+    for k in range(areas.shape[0]):
+        area = areas[k]
+        if step == 1:
+            simd_rows.add_rows(gx, channel + area[1], pitch, planes, area[0], width, area[2], area[3])
+        else:
+            simd_rows.add_strided(gx, channel + area[1], pitch, step, planes, area[0], width, 1, area[2], area[3])

@@ -18,13 +18,14 @@ from minicnn.backends.convolution import Problem
 from minicnn.backends.cpu import blas, simd_rows, threads
 from minicnn.backends.cpu.convolution import planes as planes_of
 from minicnn.backends.cpu.convolution.im2col import even, gather_maps, join, positions_of
-from minicnn.backends.cpu.convolution.planes import stage, unstage
+from minicnn.backends.cpu.convolution.planes import stage, survey, unstage
 from minicnn.backends.cpu.jit import inline, kernel, prange
 from minicnn.core.types import Array
 
 ERROR = 5e-6  # max |y - y64| / max |y64| in float32
 BLOCK = 1 << 17  # elements of the larger factor of one product: half a second-level cache
 POSITIONS = (512, 2048)  # columns of a product
+ENOUGH = 128  # positions of one image from which gathering several costs more than it saves
 SCRATCH = 1 << 22  # elements that gathered factors may take
 PARTS = 8  # parts of the positions whose weight gradients are summed apart, then joined in order
 PARTIALS = 1 << 19  # elements that these partial sums may take
@@ -99,12 +100,13 @@ def blocking(which: str, p: Problem) -> Blocking:
     """How that pass is divided: fixed by the problem alone, so that threads do not change the result."""
     ci, co, size = p.in_channels // p.groups, p.out_channels // p.groups, p.out_h * p.out_w
     wanted = min(max(BLOCK // max(ci, co, 1), POSITIONS[0]), POSITIONS[1], max(1, SCRATCH // max(1, ci + co)))
-    images, rows, cols = even(p.images, wanted // max(1, size)), p.out_h, p.out_w
+    in_place = (p.in_h, p.in_w, p.top, p.left, p.stride_h, p.stride_w) == (p.out_h, p.out_w, 0, 0, 1, 1)
+    together = 1 if in_place and size > ENOUGH else wanted // max(1, size)
+    images, rows, cols = even(p.images, min(together, -(-p.images // 2))), p.out_h, p.out_w
     if size > wanted:
         cols = even(p.out_w, wanted)
         rows = even(p.out_h, wanted // cols) if cols == p.out_w else 1
     blocks = -(-p.images // images), -(-p.out_h // rows), -(-p.out_w // cols)
-    in_place = (p.in_h, p.in_w, p.top, p.left, p.stride_h, p.stride_w) == (p.out_h, p.out_w, 0, 0, 1, 1)
     parts, tasks = 1, blocks[0] * p.groups
     if which == "weight_grad":
         parts = max(1, min(PARTS, blocks[0] * blocks[1] * blocks[2], PARTIALS // max(1, p.out_channels * p.taps)))
@@ -131,13 +133,13 @@ def _scratch(which: str, p: Problem, b: Blocking, like: Array) -> tuple[Array, A
 
 
 @inline
-def _gather_pixels(x, first, channels, n, images, r, rows, c, cols, into, p, plan):  # type: ignore[no-untyped-def]
+def _gather_pixels(x, first, channels, n, images, rows, cols, areas, into, p):  # type: ignore[no-untyped-def]
     """into[i, (n, r, c)]: the pixels that the windows of these positions meet."""
     piece = rows * cols
     for i in range(channels):
         for m in range(images):
             channel = ((n + m) * p.in_channels + first + i) * p.in_h * p.in_w
-            stage(x, channel, r, c, rows, cols, into[(i * images + m) * piece :], p, plan)
+            stage(x, channel, areas, into[(i * images + m) * piece :], rows, cols, p)
 
 
 @kernel
@@ -147,17 +149,18 @@ def _forward(address, x, w, bias, y, sources, targets, p, plan, b, relu, finish)
     workers, zero = sources.shape[0], sources.dtype.type(0)
     tasks = b.image_blocks * b.row_blocks * b.col_blocks * p.groups * shares
     for worker in prange(workers):
-        source, target = sources[worker], targets[worker]
+        source, target, areas = sources[worker], targets[worker], np.empty((1, 4), np.int64)
         for task in range(int(worker), tasks, workers):
             block, rest = divmod(task, p.groups * shares)
             g, share = divmod(rest, shares)
             n, images, r, rows, c, cols = positions_of(block, p, b)
+            survey(areas, r, c, rows, cols, p, plan)
             m, o0 = min(b.outputs, co - share * b.outputs), g * co + share * b.outputs
             length, start = images * rows * cols, r * p.out_w + c
             out = (n * p.out_channels + o0) * size + start
             right, at, pitch = x, (n * p.in_channels + g * ci) * size + start, size
             if b.source:
-                _gather_pixels(x, g * ci, ci, n, images, r, rows, c, cols, source, p, plan)
+                _gather_pixels(x, g * ci, ci, n, images, rows, cols, areas, source, p)
                 right, at, pitch = source, 0, length
             if b.target:
                 blas.gemm(address, 0, 0, m, length, ci, w, o0 * ci, ci, right, at, pitch, zero, target, 0, length)
@@ -181,7 +184,7 @@ def _input_grad(address, gy, w, gx, sources, targets, p, plan, b):  # type: igno
     workers, zero = sources.shape[0], sources.dtype.type(0)
     tasks = b.image_blocks * outer * p.groups * shares
     for worker in prange(workers):
-        source, target = sources[worker], targets[worker]
+        source, target, areas = sources[worker], targets[worker], np.empty((1, 4), np.int64)
         for task in range(int(worker), tasks, workers):
             block, rest = divmod(task, p.groups * shares)
             g, share = divmod(rest, shares)
@@ -192,6 +195,7 @@ def _input_grad(address, gy, w, gx, sources, targets, p, plan, b):  # type: igno
                     simd_rows.fill(gx, (m * p.in_channels + i0) * pixels, some * pixels, zero)
             for tile in range(first, last):
                 n, images, r, rows, c, cols = positions_of(tile, p, b)
+                survey(areas, r, c, rows, cols, p, plan)
                 length, start = images * rows * cols, r * p.out_w + c
                 left = g * co * ci + i0 - g * ci
                 right, at, pitch = gy, (n * p.out_channels + g * co) * size + start, size
@@ -206,8 +210,7 @@ def _input_grad(address, gy, w, gx, sources, targets, p, plan, b):  # type: igno
                 for i in range(some):
                     for m in range(images):
                         channel = ((n + m) * p.in_channels + i0 + i) * pixels
-                        piece = target[(i * images + m) * rows * cols :]
-                        unstage(piece, rows, cols, gx, channel, r, c, p, plan)
+                        unstage(target[(i * images + m) * rows * cols :], cols, gx, channel, areas, p)
 
 
 @kernel
@@ -217,7 +220,7 @@ def _weight_grad(address, gy, x, gw, sources, targets, p, plan, b):  # type: ign
     workers, one = sources.shape[0], sources.dtype.type(1)
     tasks = b.parts * p.groups * shares
     for worker in prange(workers):
-        source, target = sources[worker], targets[worker]
+        source, target, areas = sources[worker], targets[worker], np.empty((1, 4), np.int64)
         for task in range(int(worker), tasks, workers):
             part, rest = divmod(task, p.groups * shares)
             g, share = divmod(rest, shares)
@@ -225,6 +228,7 @@ def _weight_grad(address, gy, x, gw, sources, targets, p, plan, b):  # type: ign
             out = (part * p.out_channels + o0) * ci
             for unit in range(part * units // b.parts, (part + 1) * units // b.parts):
                 n, images, r, rows, c, cols = positions_of(unit, p, b)
+                survey(areas, r, c, rows, cols, p, plan)
                 length, start = images * rows * cols, r * p.out_w + c
                 left, left_at, left_pitch = gy, (n * p.out_channels + o0) * size + start, size
                 right, right_at, right_pitch = x, (n * p.in_channels + g * ci) * size + start, size
@@ -232,7 +236,7 @@ def _weight_grad(address, gy, x, gw, sources, targets, p, plan, b):  # type: ign
                     gather_maps(gy, o0, m, n, images, size, target, p)
                     left, left_at, left_pitch = target, 0, length
                 if b.source:
-                    _gather_pixels(x, g * ci, ci, n, images, r, rows, c, cols, source, p, plan)
+                    _gather_pixels(x, g * ci, ci, n, images, rows, cols, areas, source, p)
                     right, right_at, right_pitch = source, 0, length
                 blas.gemm(
                     address, 0, 1, m, ci, length, left, left_at, left_pitch, right, right_at, right_pitch, one,
