@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minicnn.cli.numbers import positive
 
 if TYPE_CHECKING:
+    from minicnn.bench.conv import Plan, Report, Result
     from minicnn.bench.result import Row
     from minicnn.bench.tables import Table
 
@@ -77,17 +78,30 @@ def only(names: Sequence[str], texts: Sequence[str] | None) -> list[str]:
     return chosen
 
 
-def run(options: argparse.Namespace, table: Table) -> int:
-    """Measure a table of works, print it while it grows, write the files; the exit code."""
-    from minicnn.bench import report, tables
-    from minicnn.bench.result import FAILED, WRONG
+def convolution(options: argparse.Namespace, plan: Plan) -> tuple[int, Sequence[Row]]:
+    """Measure layers, print the table while it grows, write the files; the exit code and the rows."""
+    from minicnn.bench import conv
 
-    check_files(options)
+    return _measure(options, lambda report: conv.measure(plan, report))
+
+
+def run(options: argparse.Namespace, table: Table) -> int:
+    """The same for a table of works; the exit code."""
+    from minicnn.bench import tables
+
     unknown = set(table.peers) - {"torch"}
     if unknown:
         raise ValueError(f"bench: only torch is compared here, not {', '.join(sorted(unknown))}")
+    return _measure(options, lambda report: tables.measure(table, report))[0]
+
+
+def _measure(options: argparse.Namespace, measure: Callable[[Report], Result]) -> tuple[int, Sequence[Row]]:
+    from minicnn.bench import report
+    from minicnn.bench.result import FAILED, WRONG
+
+    check_files(options)
     print(report.heading(), flush=True)
-    result = tables.measure(table, lambda rows, roof: print(report.lines(rows, roof), flush=True))
+    result = measure(lambda rows, roof: print(report.lines(rows, roof), flush=True))
     print(f"\n{report.summary(result.rows, result.roof)}")
     write(options, result.record(), result.rows)
-    return 1 if any(row.verdict in {WRONG, FAILED} for row in result.rows) else 0
+    return (1 if any(row.verdict in {WRONG, FAILED} for row in result.rows) else 0), result.rows

@@ -55,6 +55,8 @@ def test_a_step_runs(capsys):
         (["conv", "--seconds", "0"], "--seconds must be above 0"),
         (["conv", "--json", "/no/such/folder/r.json"], "there is no folder /no/such/folder"),
         (["ops", "relu"], "'relu' is no work"),
+        (["crossover", "vgg16", "side", "8"], "crossover takes one layer, 'vgg16' has 9"),
+        (["crossover", LAYER, "side", "8", "--picture", "/no/such/folder/p.png"], "there is no folder"),
         (["ops", "--only", "zzz"], "nothing contains zzz"),
         (["ops", "--peers", "scipy"], "only torch is compared here, not scipy"),
         (["steps", "resnet19"], "no net 'resnet19'"),
