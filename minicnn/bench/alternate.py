@@ -18,11 +18,11 @@ from minicnn.core import checks
 
 @dataclass(frozen=True)
 class Contender:
-    """A name and the command that serves it (a program that calls :func:`serve`), with changes to its environment."""
+    """A name and the command that serves it (a program that calls :func:`serve`), with changes to its environment (``None`` unsets)."""
 
     name: str
     command: Sequence[str]
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass
@@ -76,7 +76,7 @@ class Process:
         try:
             self.pipe = subprocess.Popen(  # noqa: S603 - the caller's own command
                 contender.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                env={**os.environ, **contender.environment},
+                env={k: v for k, v in {**os.environ, **contender.environment}.items() if v is not None},
             )
         except OSError as error:
             raise RuntimeError(f"bench: contender {self.name!r} cannot be started: {error}") from None

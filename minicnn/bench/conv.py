@@ -36,6 +36,7 @@ class Plan:
     steady: float = 0.06
     max_error: float | None = None
     samples: int = gate.SAMPLES
+    spin: bool = False
 
     def __post_init__(self) -> None:
         if self.device != "cpu":
@@ -79,7 +80,7 @@ def measure(plan: Plan, report: Report = lambda rows, roof: None) -> Result:
     with ExitStack() as stack:
 
         def desk(name: str, provider: str) -> Desk:
-            return stack.enter_context(closing(Desk(contender(name, provider, plan.threads))))
+            return stack.enter_context(closing(Desk(contender(name, provider, plan.threads, plan.spin))))
 
         roof = desk("machine", "minicnn.bench.roofline:provide")
         result.roof = roofline.measure(roof, plan.dtype)

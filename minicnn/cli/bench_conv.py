@@ -69,7 +69,7 @@ def command(options: argparse.Namespace) -> int:
             raise ValueError(f"bench: no layer's name contains {' or '.join(options.only)}")
     plan = conv.Plan(
         chosen, options.passes, options.algorithm, options.peers, options.dtype, options.device, options.threads,
-        options.rounds, options.seconds, max_error=options.max_error, samples=options.samples,
+        options.rounds, options.seconds, max_error=options.max_error, samples=options.samples, spin=options.spin,
     )
     code, _ = bench_output.convolution(options, plan)
     return code

@@ -41,7 +41,7 @@ def command(options: argparse.Namespace) -> int:
         raise ValueError(f"bench: crossover takes one layer, {options.layer!r} has {len(found)}")
     plan = conv.Plan(
         crossover.sizes(found[0], options.axis, options.sizes), options.passes, options.algorithm, options.peers,
-        threads=options.threads, rounds=options.rounds, seconds=options.seconds,
+        threads=options.threads, rounds=options.rounds, seconds=options.seconds, spin=options.spin,
     )
     code, rows = bench_output.convolution(options, plan)
     if options.picture:
