@@ -18,7 +18,10 @@ from minicnn.core import checks
 
 @dataclass(frozen=True)
 class Contender:
-    """A name and the command that serves it (a program that calls :func:`serve`), with changes to its environment (``None`` unsets)."""
+    """A name and the command that serves it (a program that calls :func:`serve`).
+
+    ``environment`` holds changes to ours for it; ``None`` unsets a variable.
+    """
 
     name: str
     command: Sequence[str]

@@ -30,7 +30,7 @@ def add_options(parser: Any, *, rounds: int, seconds: float) -> None:
     parser.add_argument("--threads", metavar="N", type=positive, default=2, help="of each contender (default: 2)")
     parser.add_argument(
         "--spin", action="store_true",
-        help="let waiting threads spin as each library has it, and wait a moment between turns; else they sleep at once",
+        help="let waiting threads spin as each library has it, and pause between turns; else they sleep at once",
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write everything measured, for compare and report")
     parser.add_argument("--csv", metavar="FILE", type=Path, help="write a line a row")
