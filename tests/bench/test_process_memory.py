@@ -15,11 +15,11 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /
 
 @linux
 def test_pages_are_counted_when_they_are_first_touched():
-    before = process_memory.fresh_pages()
+    before = process_memory.page_faults()
     array = np.empty(64 * MIB, np.uint8)
-    untouched = process_memory.fresh_pages() - before
+    untouched = process_memory.page_faults() - before
     array[:] = 1
-    assert process_memory.fresh_pages() - before >= 32 * MIB > untouched
+    assert process_memory.page_faults() - before >= untouched + 20  # 32 huge pages, or many small ones
 
 
 @linux
@@ -53,14 +53,14 @@ def test_a_system_that_does_not_tell_is_no_error(monkeypatch):
 
 
 def test_the_roof_is_amount_over_the_best_of_the_rounds():
-    class FakeDesk:
-        times = {"gemm": iter([9.0, 2.0, 1.0, 4.0]), "copy": iter([9.0, 0.5, 0.25, 1.0])}
+    times = {"gemm": iter([9.0, 2.0, 1.0, 4.0]), "copy": iter([9.0, 0.5, 0.25, 1.0])}
 
+    class FakeDesk:
         def ask(self, do, **request):
             return {"amount": 100}
 
         def runner(self, key):
-            return lambda count: next(self.times[key])
+            return lambda count: next(times[key])
 
     assert roofline.measure(FakeDesk(), "float32", rounds=3) == {"flops": 100.0, "bytes": 400.0}
 
