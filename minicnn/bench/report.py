@@ -74,7 +74,7 @@ def summary(rows: Sequence[Row], roof: Mapping[str, float]) -> str:
     text = []
     if roof:
         text.append(f"roof: {roof['flops'] / 1e9:.0f} GFLOP/s (matrix product), {roof['bytes'] / 1e9:.1f} GB/s (copy)")
-    text.append("ratio: PyTorch's time over the contender's; faults: pages first touched by a repetition; peak, scratch in MiB")
+    text.append("ratio: PyTorch's time over this one; faults: pages first touched by a repetition; peak, scratch: MiB")
     if any(row.algorithm and AUTO in row.marks for row in rows):
         text.append("* the automatic choice")
     mark = None
