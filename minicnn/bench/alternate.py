@@ -149,7 +149,8 @@ def take_turns(
     warm : int
         Repetitions of each of the two turns that set the repetitions of the rest.
     steady : float, optional
-        Go on, up to three times ``rounds``, while an entrant's interval is wider than this share of its median.
+        Go on, up to three times ``rounds``, while an entrant's interval is wider than this share of its median and
+        twice the time of ``rounds`` turns of ``seconds`` is not used up.
 
     Returns
     -------
@@ -163,11 +164,16 @@ def take_turns(
         run(counts[name])
     timings = {name: Timing(name) for name in entrants}
     order = list(entrants.items())
+    left = 2 * rounds * seconds * len(order)
     for turn in range(3 * rounds):
-        if turn >= rounds and (steady is None or all(_steady(timing, steady) for timing in timings.values())):
+        if turn >= rounds and (
+            steady is None or left <= 0 or all(_steady(timing, steady) for timing in timings.values())
+        ):
             break
         for name, run in order if turn % 2 == 0 else reversed(order):
-            timings[name].rounds.append(run(counts[name]) / counts[name])
+            took = run(counts[name])
+            left -= took
+            timings[name].rounds.append(took / counts[name])
     return timings
 
 
