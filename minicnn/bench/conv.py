@@ -17,7 +17,7 @@ from minicnn.core import checks
 ALL = "all"
 KIND = "minicnn bench conv"
 
-Report = Callable[[list[Row], dict[str, float]], object]
+Report = Callable[[list[Row], "Result"], object]
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class Result:
         }
 
 
-def measure(plan: Plan, report: Report = lambda rows, roof: None) -> Result:
-    """Measure the plan; ``report`` gets the rows of each pass of each layer when they are done, and the roof."""
+def measure(plan: Plan, report: Report = lambda rows, result: None) -> Result:
+    """Measure the plan; ``report`` gets the rows of each pass when they are done, and the result so far."""
     result = Result(settings=plan.settings, machine=stamp())
     with ExitStack() as stack:
 
@@ -90,7 +90,7 @@ def measure(plan: Plan, report: Report = lambda rows, roof: None) -> Result:
             for which in plan.passes:
                 rows = _work(plan, layer, which, desks)
                 result.rows += rows
-                report(rows, result.roof)
+                report(rows, result)
         again = roofline.measure(roof, plan.dtype)
         result.roof = {unit: max(value, again[unit]) for unit, value in result.roof.items()}
     return result

@@ -36,8 +36,8 @@ class Table:
     spin: bool = False
 
 
-def measure(table: Table, report: Report = lambda rows, roof: None) -> Result:
-    """Measure the table; ``report`` gets the rows of each work and pass when they are done."""
+def measure(table: Table, report: Report = lambda rows, result: None) -> Result:
+    """Measure the table; ``report`` gets the rows of each work and pass when they are done, and the result so far."""
     settings: dict[str, Any] = {
         "works": list(table.works), "peers": list(table.peers), "threads": table.threads, "rounds": table.rounds,
         "seconds": table.seconds, "spin": table.spin,
@@ -56,7 +56,7 @@ def measure(table: Table, report: Report = lambda rows, roof: None) -> Result:
             for which in table.passes(work):
                 rows = _rows(table, work, which, desks)
                 result.rows += rows
-                report(rows, result.roof)
+                report(rows, result)
     return result
 
 

@@ -104,8 +104,19 @@ def _measure(options: argparse.Namespace, measure: Callable[[Report], Result]) -
     from minicnn.bench.result import FAILED, WRONG
 
     check_files(options)
+    so_far: list[Result] = []
+
+    def show(rows: list[Row], result: Result) -> None:
+        so_far[:] = [result]
+        print(report.lines(rows, result.roof), flush=True)
+
     print(report.heading(), flush=True)
-    result = measure(lambda rows, roof: print(report.lines(rows, roof), flush=True))
+    try:
+        result = measure(show)
+    except KeyboardInterrupt:  # what is measured is kept
+        for result in so_far:
+            write(options, {**result.record(), "interrupted": True}, result.rows)
+        raise
     print(f"\n{report.summary(result.rows, result.roof)}")
     write(options, result.record(), result.rows)
     return (1 if any(row.verdict in {WRONG, FAILED} for row in result.rows) else 0), result.rows

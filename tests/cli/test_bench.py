@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from minicnn.bench.conv import Result
+from minicnn.bench.result import Row
 from minicnn.cli.main import main
 
 LAYER = "small 2x3x6x6 -> 4, 3x3 padding 1"
@@ -33,6 +35,20 @@ def test_conv_writes_what_it_measured(tmp_path, capsys):
 def test_an_algorithm_that_cannot_is_a_row(capsys):
     assert main(["bench", "conv", "--layers", LAYER, "--passes", "forward", "--algorithm", "dense", *QUICK]) == 0
     assert "one window without padding or groups must cover the image" in capsys.readouterr().out
+
+
+def test_ctrl_c_keeps_what_was_measured(tmp_path, monkeypatch, capsys):
+    def interrupted(plan, report):
+        result = Result([Row("a", "forward", "minicnn", rounds=[1.0])])
+        report(result.rows, result)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minicnn.bench.conv.measure", interrupted)
+    path = tmp_path / "r.json"
+    assert main(["bench", "conv", "--layers", LAYER, "--json", str(path)]) == 130
+    record = json.loads(path.read_text())
+    assert record["interrupted"] is True
+    assert record["rows"][0]["rounds"] == [1.0]
 
 
 def test_ops_measures_the_works_named(capsys):
