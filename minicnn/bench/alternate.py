@@ -18,11 +18,14 @@ from minicnn.core import checks
 
 @dataclass(frozen=True)
 class Contender:
-    """A name and the command that serves it (a program that calls :func:`serve`), with changes to its environment."""
+    """A name and the command that serves it (a program that calls :func:`serve`).
+
+    ``environment`` holds changes to ours for it; ``None`` unsets a variable.
+    """
 
     name: str
     command: Sequence[str]
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass
@@ -76,7 +79,7 @@ class Process:
         try:
             self.pipe = subprocess.Popen(  # noqa: S603 - the caller's own command
                 contender.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                env={**os.environ, **contender.environment},
+                env={k: v for k, v in {**os.environ, **contender.environment}.items() if v is not None},
             )
         except OSError as error:
             raise RuntimeError(f"bench: contender {self.name!r} cannot be started: {error}") from None
@@ -146,7 +149,8 @@ def take_turns(
     warm : int
         Repetitions of each of the two turns that set the repetitions of the rest.
     steady : float, optional
-        Go on, up to three times ``rounds``, while an entrant's interval is wider than this share of its median.
+        Go on, up to three times ``rounds``, while an entrant's interval is wider than this share of its median and
+        twice the time of ``rounds`` turns of ``seconds`` is not used up.
 
     Returns
     -------
@@ -160,11 +164,16 @@ def take_turns(
         run(counts[name])
     timings = {name: Timing(name) for name in entrants}
     order = list(entrants.items())
+    left = 2 * rounds * seconds * len(order)
     for turn in range(3 * rounds):
-        if turn >= rounds and (steady is None or all(_steady(timing, steady) for timing in timings.values())):
+        if turn >= rounds and (
+            steady is None or left <= 0 or all(_steady(timing, steady) for timing in timings.values())
+        ):
             break
         for name, run in order if turn % 2 == 0 else reversed(order):
-            timings[name].rounds.append(run(counts[name]) / counts[name])
+            took = run(counts[name])
+            left -= took
+            timings[name].rounds.append(took / counts[name])
     return timings
 
 

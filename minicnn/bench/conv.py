@@ -17,7 +17,7 @@ from minicnn.core import checks
 ALL = "all"
 KIND = "minicnn bench conv"
 
-Report = Callable[[list[Row], dict[str, float]], object]
+Report = Callable[[list[Row], "Result"], object]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Plan:
     steady: float = 0.06
     max_error: float | None = None
     samples: int = gate.SAMPLES
+    spin: bool = False
 
     def __post_init__(self) -> None:
         if self.device != "cpu":
@@ -73,13 +74,13 @@ class Result:
         }
 
 
-def measure(plan: Plan, report: Report = lambda rows, roof: None) -> Result:
-    """Measure the plan; ``report`` gets the rows of each pass of each layer when they are done, and the roof."""
+def measure(plan: Plan, report: Report = lambda rows, result: None) -> Result:
+    """Measure the plan; ``report`` gets the rows of each pass when they are done, and the result so far."""
     result = Result(settings=plan.settings, machine=stamp())
     with ExitStack() as stack:
 
         def desk(name: str, provider: str) -> Desk:
-            return stack.enter_context(closing(Desk(contender(name, provider, plan.threads))))
+            return stack.enter_context(closing(Desk(contender(name, provider, plan.threads, plan.spin))))
 
         roof = desk("machine", "minicnn.bench.roofline:provide")
         result.roof = roofline.measure(roof, plan.dtype)
@@ -89,7 +90,7 @@ def measure(plan: Plan, report: Report = lambda rows, roof: None) -> Result:
             for which in plan.passes:
                 rows = _work(plan, layer, which, desks)
                 result.rows += rows
-                report(rows, result.roof)
+                report(rows, result)
         again = roofline.measure(roof, plan.dtype)
         result.roof = {unit: max(value, again[unit]) for unit, value in result.roof.items()}
     return result

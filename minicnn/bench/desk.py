@@ -8,12 +8,14 @@ waits for a line on its standard input, that is, it sleeps.
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 from minicnn.bench.alternate import Contender, Process
 
 Answer = dict[str, Any]
+PAUSE = 0.01
 
 
 class Cannot(Exception):  # noqa: N818 - not an error of the program: a work that this contender does not offer
@@ -24,15 +26,17 @@ class WorkError(RuntimeError):
     """The contender tried what was asked, and failed."""
 
 
-def contender(name: str, provider: str, threads: int) -> Contender:
+def contender(name: str, provider: str, threads: int, spin: bool = False) -> Contender:
     """The contender of the works that ``provider`` ("module:function") prepares, with so many threads.
 
-    Waiting threads sleep instead of spinning (``OMP_WAIT_POLICY=passive``): a contender whose turn is over would
-    otherwise keep its cores busy for a while of the next one's turn.
+    Waiting threads sleep (``OMP_WAIT_POLICY=passive``): a contender whose turn is over would otherwise keep its cores
+    busy for a while of the next one's turn. With ``spin`` they do as the library has it, and a turn begins ``PAUSE``
+    seconds late, when the others' threads have gone to sleep.
     """
     count = str(threads)
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-    environment = {**dict.fromkeys(names, count), "OMP_WAIT_POLICY": "passive", "MINICNN_QUIET": "1"}
+    environment: dict[str, str | None] = {**dict.fromkeys(names, count), "MINICNN_QUIET": "1"}
+    environment["OMP_WAIT_POLICY"] = None if spin else "passive"
     return Contender(name, [sys.executable, "-m", "minicnn.bench.worker", provider, name, count], environment)
 
 
@@ -45,6 +49,7 @@ class Desk:
     def __init__(self, contender: Contender) -> None:
         self.name = contender.name
         self.contender = contender
+        self._pause = 0.0 if contender.environment.get("OMP_WAIT_POLICY") == "passive" else PAUSE
         self._process: Process | None = None
 
     def ask(self, do: str, **request: Any) -> Answer:
@@ -57,6 +62,8 @@ class Desk:
         WorkError
             It failed, or its process died.
         """
+        if do == "run":
+            time.sleep(self._pause)
         try:
             if self._process is None:
                 self._process = Process(self.contender)

@@ -7,13 +7,16 @@ from pathlib import Path
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-def fresh_pages() -> int:
-    """Bytes of pages mapped so far (page faults without a disk); 0 where the system does not count them."""
+def page_faults() -> int:
+    """How often a page was touched for the first time; 0 where the system does not count it.
+
+    A page has 4 KiB, or 2 MiB where the system gives huge ones.
+    """
     if sys.platform == "win32":
         return 0
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt * resource.getpagesize()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
 def resident() -> int | None:

@@ -14,7 +14,7 @@ from minicnn.core import checks
 
 _WIDTHS = {
     "layer": 27, "pass": 11, "contender": 22, "ms": 9, "interval": 18, "GFLOP/s": 8, "actual": 7, "GB/s": 6, "roof": 5,
-    "fresh": 7, "peak": 7, "scratch": 7, "error": 8, "ratio": 18,
+    "faults": 7, "peak": 7, "scratch": 7, "error": 8, "ratio": 18,
 }
 COLUMNS = tuple(_WIDTHS)
 _LEFT = 3  # columns that are text
@@ -33,7 +33,7 @@ def cells(row: Row, rows: Sequence[Row], roof: Mapping[str, float]) -> list[str]
         row.work, row.which, name, f"{row.median * 1e3:.3f}", f"[{low * 1e3:.3f}, {high * 1e3:.3f}]",
         f"{row.nominal:.1f}" if row.flops else "", f"{row.actual:.1f}" if row.operations else "",
         f"{row.traffic:.1f}" if row.bytes else "", f"{row.share(dict(roof)):.0%}" if roof and row.bytes else "",
-        _mib(row.fresh_bytes), _mib(row.peak_bytes), _mib(row.workspace),
+        "" if row.faults is None else f"{row.faults:.0f}", _mib(row.peak_bytes), _mib(row.workspace),
         "" if row.error is None else f"{row.error:.1e}", _ratio(row, rows),
     ]
 
@@ -74,7 +74,7 @@ def summary(rows: Sequence[Row], roof: Mapping[str, float]) -> str:
     text = []
     if roof:
         text.append(f"roof: {roof['flops'] / 1e9:.0f} GFLOP/s (matrix product), {roof['bytes'] / 1e9:.1f} GB/s (copy)")
-    text.append("ratio: PyTorch's time over the contender's; fresh, peak, scratch in MiB")
+    text.append("ratio: PyTorch's time over this one; faults: pages first touched by a repetition; peak, scratch: MiB")
     if any(row.algorithm and AUTO in row.marks for row in rows):
         text.append("* the automatic choice")
     mark = None

@@ -32,7 +32,7 @@ class Row:
     bound: float | None = None
     jit: float | None = None  # seconds that the first call took longer than the second
     first: float | None = None  # seconds of the first call at full size: new pages, cold caches
-    fresh_bytes: float | None = None  # pages touched for the first time by a repetition, once it runs steadily
+    faults: float | None = None  # pages touched for the first time by a repetition, once it runs steadily
     peak_bytes: int | None = None  # rise of the process's memory during one call
     workspace: int | None = None  # scratch memory that the algorithm states
 

@@ -33,19 +33,20 @@ class Table:
     seconds: float = 0.1
     steady: float = 0.06
     roof: bool = True
+    spin: bool = False
 
 
-def measure(table: Table, report: Report = lambda rows, roof: None) -> Result:
-    """Measure the table; ``report`` gets the rows of each work and pass when they are done."""
+def measure(table: Table, report: Report = lambda rows, result: None) -> Result:
+    """Measure the table; ``report`` gets the rows of each work and pass when they are done, and the result so far."""
     settings: dict[str, Any] = {
         "works": list(table.works), "peers": list(table.peers), "threads": table.threads, "rounds": table.rounds,
-        "seconds": table.seconds,
+        "seconds": table.seconds, "spin": table.spin,
     }
     result = Result(settings=settings, machine=stamp(), kind=table.kind)
     with ExitStack() as stack:
 
         def desk(name: str, provider: str) -> Desk:
-            return stack.enter_context(closing(Desk(contender(name, provider, table.threads))))
+            return stack.enter_context(closing(Desk(contender(name, provider, table.threads, table.spin))))
 
         if table.roof:
             result.roof = roofline.measure(desk("machine", "minicnn.bench.roofline:provide"), "float32")
@@ -55,7 +56,7 @@ def measure(table: Table, report: Report = lambda rows, roof: None) -> Result:
             for which in table.passes(work):
                 rows = _rows(table, work, which, desks)
                 result.rows += rows
-                report(rows, result.roof)
+                report(rows, result)
     return result
 
 

@@ -67,7 +67,7 @@ def _runner(row: Row, desk: Desk, key: str) -> Callable[[int], float]:
             answer = desk.ask("run", key=key, count=count)
         except WorkError as error:
             raise _Lost(key, error) from None
-        row.fresh_bytes = answer["fresh_bytes"]
+        row.faults = answer["faults"]
         return float(answer["seconds"])
 
     return run

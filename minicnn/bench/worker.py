@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from minicnn.bench.desk import Answer, answer
-from minicnn.bench.process_memory import fresh_pages
+from minicnn.bench.process_memory import page_faults
 
 Handler = Callable[..., Any]
 
@@ -39,14 +39,14 @@ def handlers(provided: Mapping[str, Handler]) -> dict[str, Callable[..., Answer]
         call = works[key].call
         gc.disable()  # as timeit does: a collection in one turn and not in the next is noise
         try:
-            pages = fresh_pages()
+            pages = page_faults()
             start = time.perf_counter()
             for _ in range(count):
                 call()
             seconds = time.perf_counter() - start
         finally:
             gc.enable()
-        return {"seconds": seconds, "fresh_bytes": (fresh_pages() - pages) / count}
+        return {"seconds": seconds, "faults": (page_faults() - pages) / count}
 
     def drop() -> Answer:
         works.clear()

@@ -5,9 +5,17 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from minicnn.cli import bench_compare, bench_conv, bench_memory, bench_ops, bench_scaling, bench_steps
+from minicnn.cli import (
+    bench_compare,
+    bench_conv,
+    bench_crossover,
+    bench_memory,
+    bench_ops,
+    bench_scaling,
+    bench_steps,
+)
 
-KINDS = (bench_conv, bench_ops, bench_steps, bench_memory, bench_scaling, bench_compare)
+KINDS = (bench_conv, bench_crossover, bench_ops, bench_steps, bench_memory, bench_scaling, bench_compare)
 
 
 def add_to(subparsers: Any) -> None:

@@ -59,8 +59,7 @@ def add_to(kinds: Any) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Measure, print the table while it grows, write the files."""
-    from minicnn.bench import conv, layers, report
-    from minicnn.bench.result import FAILED, WRONG
+    from minicnn.bench import conv, layers
 
     bench_output.check_files(options)
     chosen = layers.load(options.layers)
@@ -70,10 +69,7 @@ def command(options: argparse.Namespace) -> int:
             raise ValueError(f"bench: no layer's name contains {' or '.join(options.only)}")
     plan = conv.Plan(
         chosen, options.passes, options.algorithm, options.peers, options.dtype, options.device, options.threads,
-        options.rounds, options.seconds, max_error=options.max_error, samples=options.samples,
+        options.rounds, options.seconds, max_error=options.max_error, samples=options.samples, spin=options.spin,
     )
-    print(report.heading(), flush=True)
-    result = conv.measure(plan, lambda rows, roof: print(report.lines(rows, roof), flush=True))
-    print(f"\n{report.summary(result.rows, result.roof)}")
-    bench_output.write(options, result.record(), result.rows)
-    return 1 if any(row.verdict in {WRONG, FAILED} for row in result.rows) else 0
+    code, _ = bench_output.convolution(options, plan)
+    return code

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minicnn.cli.numbers import positive
 
 if TYPE_CHECKING:
+    from minicnn.bench.conv import Plan, Report, Result
     from minicnn.bench.result import Row
     from minicnn.bench.tables import Table
 
@@ -27,6 +28,10 @@ def add_options(parser: Any, *, rounds: int, seconds: float) -> None:
         "--seconds", metavar="S", type=float, default=seconds, help=f"length of a turn (default: {seconds})"
     )
     parser.add_argument("--threads", metavar="N", type=positive, default=2, help="of each contender (default: 2)")
+    parser.add_argument(
+        "--spin", action="store_true",
+        help="let waiting threads spin as each library has it, and pause between turns; else they sleep at once",
+    )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write everything measured, for compare and report")
     parser.add_argument("--csv", metavar="FILE", type=Path, help="write a line a row")
     parser.add_argument("--markdown", metavar="FILE", type=Path, help="write the table for a page")
@@ -77,17 +82,41 @@ def only(names: Sequence[str], texts: Sequence[str] | None) -> list[str]:
     return chosen
 
 
-def run(options: argparse.Namespace, table: Table) -> int:
-    """Measure a table of works, print it while it grows, write the files; the exit code."""
-    from minicnn.bench import report, tables
-    from minicnn.bench.result import FAILED, WRONG
+def convolution(options: argparse.Namespace, plan: Plan) -> tuple[int, Sequence[Row]]:
+    """Measure layers, print the table while it grows, write the files; the exit code and the rows."""
+    from minicnn.bench import conv
 
-    check_files(options)
+    return _measure(options, lambda report: conv.measure(plan, report))
+
+
+def run(options: argparse.Namespace, table: Table) -> int:
+    """The same for a table of works; the exit code."""
+    from minicnn.bench import tables
+
     unknown = set(table.peers) - {"torch"}
     if unknown:
         raise ValueError(f"bench: only torch is compared here, not {', '.join(sorted(unknown))}")
+    return _measure(options, lambda report: tables.measure(table, report))[0]
+
+
+def _measure(options: argparse.Namespace, measure: Callable[[Report], Result]) -> tuple[int, Sequence[Row]]:
+    from minicnn.bench import report
+    from minicnn.bench.result import FAILED, WRONG
+
+    check_files(options)
+    so_far: list[Result] = []
+
+    def show(rows: list[Row], result: Result) -> None:
+        so_far[:] = [result]
+        print(report.lines(rows, result.roof), flush=True)
+
     print(report.heading(), flush=True)
-    result = tables.measure(table, lambda rows, roof: print(report.lines(rows, roof), flush=True))
+    try:
+        result = measure(show)
+    except KeyboardInterrupt:  # what is measured is kept
+        for result in so_far:
+            write(options, {**result.record(), "interrupted": True}, result.rows)
+        raise
     print(f"\n{report.summary(result.rows, result.roof)}")
     write(options, result.record(), result.rows)
-    return 1 if any(row.verdict in {WRONG, FAILED} for row in result.rows) else 0
+    return (1 if any(row.verdict in {WRONG, FAILED} for row in result.rows) else 0), result.rows

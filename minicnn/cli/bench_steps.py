@@ -33,7 +33,7 @@ def command(options: argparse.Namespace) -> int:
         options,
         Table(
             "minicnn bench steps", options.nets, lambda work: ("step",), PROVIDER, options.peers, options.threads,
-            options.rounds, options.seconds, roof=False,
+            options.rounds, options.seconds, roof=False, spin=options.spin,
         ),
     )
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from minicnn.bench import Contender, Timing, alternate, serve
+from minicnn.bench import Contender, Timing, alternate, serve, take_turns
 
 # Speaks the protocol without a clock: every repetition "takes" a given time; each line heard goes to a shared log.
 SCRIPTED = """
@@ -64,6 +64,27 @@ def test_a_repetition_longer_than_a_turn_runs_once(tmp_path):
 
 def test_a_clock_that_shows_nothing_is_no_division_by_zero(tmp_path):
     assert alternate([scripted("a", 0.0, tmp_path / "log")], rounds=1, seconds=1e-6)["a"].median == 0
+
+
+def scattered(first, then):
+    """Repetitions that take changing times: those of the two set-up turns and the warm-up, then round by round."""
+    times = iter([first, first, first, *then])
+    return lambda count: next(times) * count
+
+
+def test_rounds_go_on_while_they_scatter():
+    times = [1.0, 1.5, 1.0, 1.5, 1.0, 1.5, 1.0]
+    found = take_turns({"a": scattered(1.0, times)}, rounds=3, seconds=10.0, warm=1, steady=0.1)
+    assert found["a"].rounds == [1.0, 1.5, 1.0, 1.5, 1.0]  # then twice the planned 30 seconds are used up
+    found = take_turns({"a": scattered(1.0, times)}, rounds=3, seconds=100.0, warm=1, steady=10.0)
+    assert len(found["a"].rounds) == 3
+    found = take_turns({"a": scattered(1.0, times)}, rounds=3, seconds=10.0, warm=1)
+    assert len(found["a"].rounds) == 3
+
+
+def test_scatter_without_end_ends():
+    found = take_turns({"a": scattered(1e-9, [1e-9, 2e-9] * 30)}, rounds=4, seconds=1e-3, warm=1, steady=0.01)
+    assert len(found["a"].rounds) <= 12
 
 
 def test_serve_counts_its_work_and_stops_at_the_end_of_input(monkeypatch, capsys):

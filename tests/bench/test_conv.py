@@ -137,7 +137,7 @@ class FakeDesk:
             wrong = algorithm == "planted"
             return {"error": 0.5 if wrong else 1e-7, "bound": 5e-6, "wrong": wrong, "jit": 0.1, "first": 0.2}
         if do == "run":
-            return {"seconds": request["count"] * self.seconds.get(algorithm, 1.0), "fresh_bytes": 4096.0}
+            return {"seconds": request["count"] * self.seconds.get(algorithm, 1.0), "faults": 4096.0}
         return {}
 
     def close(self):
@@ -158,7 +158,7 @@ def test_the_automatic_choice_is_measured_with_and_without_the_bound():
     assert rows["minicnn", "direct"].marks == ["auto, small error"]
     assert rows["minicnn", "winograd"].median == pytest.approx(0.01)
     assert rows["torch", ""].rounds == pytest.approx([0.03] * 3)
-    assert rows["torch", ""].fresh_bytes == 4096
+    assert rows["torch", ""].faults == 4096
 
 
 def test_all_adds_the_choice_that_is_not_in_the_list_and_marks_the_one_that_is():

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from minicnn.bench import compare, plots, report, summary
+from minicnn.bench import compare, crossover, plots, report, summary
 from minicnn.bench.conv import Result
+from minicnn.bench.layers import parse
 from minicnn.bench.result import Row, dump, read
 
 ROOF = {"flops": 1e11, "bytes": 1e10}
@@ -114,6 +115,29 @@ def test_a_stored_result_is_read_back(tmp_path):
     path.write_text("[]")
     with pytest.raises(ValueError, match=r"bench: .*r\.json holds no result"):
         report.load(path)
+
+
+@pytest.mark.parametrize(
+    ("axis", "shapes"),
+    [
+        ("batch", ["5x4x9x9 -> 4, 3x3 padding 1 groups 4", "7x4x9x9 -> 4, 3x3 padding 1 groups 4"]),
+        ("side", ["2x4x5x5 -> 4, 3x3 padding 1 groups 4", "2x4x7x7 -> 4, 3x3 padding 1 groups 4"]),
+        ("channels", ["2x5x9x9 -> 5, 3x3 padding 1 groups 5", "2x7x9x9 -> 7, 3x3 padding 1 groups 7"]),
+        ("kernel", ["2x4x9x9 -> 4, 5x5 padding 2 groups 4", "2x4x9x9 -> 4, 7x7 padding 3 groups 4"]),
+    ],
+)
+def test_a_layer_grows_along_each_axis(axis, shapes, tmp_path):
+    grown = crossover.sizes(parse("d 2x4x9x9 -> 4, 3x3 padding 1 groups 4"), axis, [5, 7])
+    assert [layer.notation for layer in grown] == shapes
+    rows = [r for layer in grown for r in pair(layer.name, 1e-3, 2e-3, shape=layer.notation)]
+    assert [crossover.value_of(r, axis) for r in rows] == [5, 5, 7, 7]
+    crossover.draw(rows, axis, tmp_path / "p.png")
+    assert (tmp_path / "p.png").stat().st_size > 5000
+
+
+def test_an_axis_that_is_none():
+    with pytest.raises(ValueError, match="bench: no axis 'depth'; there are batch, side"):
+        crossover.sizes(parse("d 2x4x9x9 -> 4, 3x3"), "depth", [1])
 
 
 def changed(before, after):

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from minicnn.bench.conv import Result
+from minicnn.bench.result import Row
 from minicnn.cli.main import main
 
 LAYER = "small 2x3x6x6 -> 4, 3x3 padding 1"
@@ -35,6 +37,20 @@ def test_an_algorithm_that_cannot_is_a_row(capsys):
     assert "one window without padding or groups must cover the image" in capsys.readouterr().out
 
 
+def test_ctrl_c_keeps_what_was_measured(tmp_path, monkeypatch, capsys):
+    def interrupted(plan, report):
+        result = Result([Row("a", "forward", "minicnn", rounds=[1.0])])
+        report(result.rows, result)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minicnn.bench.conv.measure", interrupted)
+    path = tmp_path / "r.json"
+    assert main(["bench", "conv", "--layers", LAYER, "--json", str(path)]) == 130
+    record = json.loads(path.read_text())
+    assert record["interrupted"] is True
+    assert record["rows"][0]["rounds"] == [1.0]
+
+
 def test_ops_measures_the_works_named(capsys):
     assert main(["bench", "ops", "relu 2x3x4x4", *QUICK]) == 0
     assert capsys.readouterr().out.count("relu 2x3x4x4") == 2  # forward and backward
@@ -55,6 +71,8 @@ def test_a_step_runs(capsys):
         (["conv", "--seconds", "0"], "--seconds must be above 0"),
         (["conv", "--json", "/no/such/folder/r.json"], "there is no folder /no/such/folder"),
         (["ops", "relu"], "'relu' is no work"),
+        (["crossover", "vgg16", "side", "8"], "crossover takes one layer, 'vgg16' has 9"),
+        (["crossover", LAYER, "side", "8", "--picture", "/no/such/folder/p.png"], "there is no folder"),
         (["ops", "--only", "zzz"], "nothing contains zzz"),
         (["ops", "--peers", "scipy"], "only torch is compared here, not scipy"),
         (["steps", "resnet19"], "no net 'resnet19'"),

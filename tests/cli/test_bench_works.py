@@ -60,7 +60,7 @@ class FakeDesk:
     def ask(self, do, **request):
         if do == "prepare":
             return {"shown": self.shown, "bytes": 8}
-        return {"seconds": 0.01 * request.get("count", 0), "fresh_bytes": 0.0}
+        return {"seconds": 0.01 * request.get("count", 0), "faults": 0.0}
 
     def close(self):
         pass

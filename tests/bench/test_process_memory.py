@@ -1,0 +1,76 @@
+"""A process knows what it holds, its peak, and what it touched for the first time."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minicnn.bench import process_memory, roofline
+from minicnn.bench.conv_works import _peak
+
+MIB = 2**20
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+
+
+@linux
+def test_pages_are_counted_when_they_are_first_touched():
+    before = process_memory.page_faults()
+    array = np.empty(64 * MIB, np.uint8)
+    untouched = process_memory.page_faults() - before
+    array[:] = 1
+    assert process_memory.page_faults() - before >= untouched + 20  # 32 huge pages, or many small ones
+
+
+@linux
+def test_the_peak_begins_anew():
+    if not process_memory.forget_peak():
+        pytest.skip("this system does not let a process forget its peak")
+    before = process_memory.resident()
+    np.ones(256 * MIB, np.uint8)
+    assert process_memory.peak() - before >= 200 * MIB
+    process_memory.give_back()
+    assert process_memory.forget_peak()
+    assert process_memory.peak() - before < 200 * MIB
+
+
+@linux
+def test_the_rise_of_a_call_is_what_it_needs():
+    found = _peak(lambda: np.ones(300 * MIB, np.uint8))
+    assert found is None or 250 * MIB <= found <= 400 * MIB
+
+
+def test_a_system_that_does_not_tell_is_no_error(monkeypatch):
+    def missing(*args, **kwargs):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    monkeypatch.setattr(Path, "write_text", missing)
+    assert process_memory.resident() is None
+    assert process_memory.peak() is None
+    assert not process_memory.forget_peak()
+    assert _peak(lambda: None) is None
+
+
+def test_the_roof_is_amount_over_the_best_of_the_rounds():
+    times = {"gemm": iter([9.0, 2.0, 1.0, 4.0]), "copy": iter([9.0, 0.5, 0.25, 1.0])}
+
+    class FakeDesk:
+        def ask(self, do, **request):
+            return {"amount": 100}
+
+        def runner(self, key):
+            return lambda count: next(times[key])
+
+    assert roofline.measure(FakeDesk(), "float32", rounds=3) == {"flops": 100.0, "bytes": 400.0}
+
+
+def test_the_works_of_the_roof_do_what_they_say(monkeypatch):
+    monkeypatch.setattr(roofline, "SIDE", 8)
+    monkeypatch.setattr(roofline, "COPIED", 100)
+    prepare = roofline.provide("machine", 2)["prepare"]
+    gemm, copy = prepare("gemm", "float32"), prepare("copy", "float32")
+    assert gemm.facts == {"amount": 1024}
+    assert copy.facts == {"amount": 1600}  # two threads read and write 100 bytes four times
+    gemm.call()
+    copy.call()
