@@ -22,7 +22,7 @@ class AvgPool2d(Function):
         self.count_include_pad, self.divisor = count_include_pad, divisor
 
     def forward(self, x: Array) -> Array:
-        return self.backend.pooling.avg_pool2d(x, self.window, self.out, self.count_include_pad, self.divisor)
+        return self.backend.average_pooling.avg_pool2d(x, self.window, self.out, self.count_include_pad, self.divisor)
 
     def backward(self, gy: Tensor) -> Tensor:
         size = self.in_shapes[0][-2:]
@@ -35,7 +35,7 @@ class AvgPool2dAdjoint(Function):
         self.count_include_pad, self.divisor = count_include_pad, divisor
 
     def forward(self, gy: Array) -> Array:
-        return self.backend.pooling.avg_pool2d_adjoint(
+        return self.backend.average_pooling.avg_pool2d_adjoint(
             gy, self.window, self.size, self.count_include_pad, self.divisor
         )
 
@@ -49,7 +49,7 @@ class AdaptiveAvgPool2d(Function):
         self.out = out
 
     def forward(self, x: Array) -> Array:
-        return self.backend.pooling.adaptive_avg_pool2d(x, self.out)
+        return self.backend.average_pooling.adaptive_avg_pool2d(x, self.out)
 
     def backward(self, gy: Tensor) -> Tensor:
         return AdaptiveAvgPool2dAdjoint(self.in_shapes[0][-2:])(gy)  # type: ignore[no-any-return]
@@ -60,7 +60,7 @@ class AdaptiveAvgPool2dAdjoint(Function):
         self.size = size
 
     def forward(self, gy: Array) -> Array:
-        return self.backend.pooling.adaptive_avg_pool2d_adjoint(gy, self.size)
+        return self.backend.average_pooling.adaptive_avg_pool2d_adjoint(gy, self.size)
 
     def backward(self, ggx: Tensor) -> Tensor:
         return AdaptiveAvgPool2d(self.in_shapes[0][-2:])(ggx)  # type: ignore[no-any-return]

@@ -185,7 +185,9 @@ def _update_running(
     with no_grad():
         for running, batch, factor in ((running_mean, mean, 1.0), (running_var, var, n / max(n - 1, 1))):
             if running is not None:
-                running.copy_(running * (1.0 - momentum) + batch.detach() * (momentum * factor))
+                running.copy_(
+                    Tensor(running.data * (1.0 - momentum) + batch.data * (momentum * factor), running.device)
+                )
 
 
 def batch_norm(

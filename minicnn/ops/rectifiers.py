@@ -15,7 +15,7 @@ from minicnn.ops.cast import fit
 class Relu(Function):
     def forward(self, x: Array) -> Array:
         self.keep_outputs(0)
-        return self.xp.maximum(x, 0)
+        return self.backend.activations.relu(x)
 
     def backward(self, gy: Tensor) -> Tensor:
         (y,) = self.kept_outputs()

@@ -136,3 +136,15 @@ def test_half_precision_stays_half_at_any_size(op: str) -> None:
 def test_leaky_relu_without_slope_passes_infinity() -> None:
     y = ops.leaky_relu(mc.tensor([float("inf"), float("nan"), -2.0, 3.0]), 0.0).tolist()
     assert y[0] == float("inf") and y[1] != y[1] and y[2:] == [0.0, 3.0]
+
+
+def test_big_relu_keeps_nan_and_takes_slices_of_channels():
+    x = np.random.default_rng(0).normal(size=(2, 6, 64, 80)).astype(np.float32)
+    x[0, 0, 0, :3] = np.nan, -0.0, 0.0
+    t = mc.tensor(x, requires_grad=True)
+    y = mc.ops.relu(t)
+    want = np.where(x <= 0, np.float32(0), x)
+    assert np.array_equal(y.detach().numpy(), want, equal_nan=True)
+    gy = np.random.default_rng(1).normal(size=(2, 9, 64, 80)).astype(np.float32)[:, 2:8]
+    (gx,) = mc.grad(y, [t], mc.Tensor(gy))
+    assert np.array_equal(gx.numpy(), np.where(x <= 0, np.float32(0), gy))

@@ -4,6 +4,14 @@ from minicnn.backends.cpu.jit import kernel, prange
 
 
 @kernel
+def relu(x, out):  # type: ignore[no-untyped-def]
+    """Max(x, 0); NaN stays."""
+    zero = x.dtype.type(0)
+    for i in prange(x.size):
+        out[i] = zero if x[i] <= zero else x[i]  # noqa: FURB136 - NaN stays
+
+
+@kernel
 def relu_grad(gy, y, out):  # type: ignore[no-untyped-def]
     """Gy where y > 0 (or NaN), else 0."""
     for i in prange(gy.size):

@@ -16,6 +16,17 @@ COMPILED = "fd"  # dtypes that numba computes with
 SMALL = 1 << 14  # elements below which a NumPy expression is faster than a parallel kernel
 
 
+def relu(x: Array) -> Array:
+    """max(x, 0); NaN stays."""
+    if x.size < SMALL or x.dtype.char not in COMPILED:
+        return np.maximum(x, 0)
+    from minicnn.backends.cpu.activation_kernels import relu as run
+
+    out = np.empty(x.shape, x.dtype)
+    run(np.ascontiguousarray(x).reshape(-1), out.reshape(-1))
+    return out
+
+
 def _contiguous(x: Array, y: Array) -> tuple[Array, Array]:
     return np.ascontiguousarray(x).reshape(-1), np.ascontiguousarray(y).reshape(-1)
 
@@ -27,6 +38,10 @@ def relu_grad(gy: Array, y: Array) -> Array:
     from minicnn.backends.cpu.activation_kernels import relu_grad as run
 
     out = np.empty(gy.shape, gy.dtype)
+    if not gy.flags.c_contiguous and y.flags.c_contiguous and gy[0].size >= SMALL and gy[0].flags.c_contiguous:
+        for part, source, target in zip(gy, y, out, strict=True):  # a slice of channels, as concatenation sends back
+            run(part.reshape(-1), source.reshape(-1), target.reshape(-1))
+        return out
     run(*_contiguous(gy, y), out.reshape(-1))
     return out
 

@@ -17,6 +17,7 @@ from minicnn.backends.cpu import threads
 PARALLEL = 1 << 17  # elements from which waking a second thread pays
 PARALLEL_PRODUCT = 1 << 18  # multiplications up to which OpenBLAS too uses one thread
 LONG_SUM = 256  # rows from which a float32 sum over them is accumulated in float64
+ROW = 32  # numbers of a row, and rows, from which a loop over rows pays
 BLOCK = 1 << 16  # elements of one block: inputs and output of a binary operation stay in a 1 MB cache
 
 Raw = NDArray[Any]
@@ -70,7 +71,25 @@ def _in_blocks(ufunc: np.ufunc, args: tuple[Any, ...], out: Raw | None) -> Raw:
     return out
 
 
-add = _elementwise(np.add)
+_add = _elementwise(np.add)
+
+
+def add(a: Any, b: Any, out: Raw | None = None) -> Any:
+    """numpy.add on all cores; big arrays of one layout, such as two gradients, by a compiled loop."""
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and a.size >= PARALLEL and _alike(a, b, out):
+        from minicnn.backends.cpu import sums
+
+        return sums.add(a, b, out)
+    return _add(a, b, out=out)
+
+
+def _alike(a: Raw, b: Raw, out: Raw | None) -> bool:
+    """Whether all are contiguous and of one shape and compiled dtype."""
+    same = a.shape == b.shape and a.dtype == b.dtype and a.dtype.char in "fd" and a.flags.c_contiguous
+    fits = out is None or (out.shape == a.shape and out.dtype == a.dtype and out.flags.c_contiguous)
+    return same and b.flags.c_contiguous and fits
+
+
 subtract = _elementwise(np.subtract)
 multiply = _elementwise(np.multiply)
 divide = _elementwise(np.divide)
@@ -125,6 +144,11 @@ def _reduction(ufunc: np.ufunc, name: str) -> Callable[..., Any]:
                 left = tuple(x for x in (x % a.ndim for x in axis) if x < a.ndim - run)
                 total = call(maps, left, keepdims, dtype)
                 return total.reshape(*total.shape, *(1,) * run) if keepdims else total
+        if ufunc is np.add and dtype is None and a.size >= PARALLEL and axis in (-1, a.ndim - 1) and _has_rows(a):
+            from minicnn.backends.cpu import sums
+
+            rows = sums.row_sums(a)
+            return rows[..., None] if keepdims else rows
         if dtype is None and ufunc is np.add and _adds_rows(a, axis):
             return call(a, axis, keepdims, np.float64).astype(a.dtype)
         if a.size < PARALLEL or a.ndim == 0:
@@ -133,6 +157,11 @@ def _reduction(ufunc: np.ufunc, name: str) -> Callable[..., Any]:
 
     call.__name__, call.__doc__ = name, f"numpy.{name} on all cores."
     return call
+
+
+def _has_rows(a: Raw) -> bool:
+    """Whether `a` is many long rows, contiguous and of a compiled dtype."""
+    return a.flags.c_contiguous and a.dtype.char in "fd" and a.shape[-1] >= ROW and a.size >= ROW * a.shape[-1]
 
 
 def _trailing(ndim: int, axes: tuple[int, ...]) -> int:
@@ -180,6 +209,36 @@ sum = _reduction(np.add, "sum")
 max = _reduction(np.maximum, "max")
 min = _reduction(np.minimum, "min")
 prod = _reduction(np.multiply, "prod")
+
+
+def concatenate(arrays: Any, axis: int = 0) -> Raw:
+    """numpy.concatenate; big arrays of one dtype copied on all cores."""
+    parts = [np.asarray(a) for a in arrays]
+    plain = len({(a.ndim, a.dtype) for a in parts}) == 1 and parts[0].ndim > 0
+    if not plain or builtins.sum(a.size for a in parts) < PARALLEL:
+        return np.concatenate(parts, axis=axis)
+    axis %= parts[0].ndim
+    frames = {(*a.shape[:axis], *a.shape[axis + 1 :]) for a in parts}
+    if len(frames) > 1:
+        return np.concatenate(parts, axis=axis)  # which says what does not fit
+    length = builtins.sum(a.shape[axis] for a in parts)
+    out = np.empty((*parts[0].shape[:axis], length, *parts[0].shape[axis + 1 :]), parts[0].dtype)
+    copies, start = [], 0
+    for part in parts:
+        stop = start + part.shape[axis]
+        target = out[(*(slice(None),) * axis, slice(start, stop))]
+        start = stop
+        lead = next((i for i, n in enumerate(part.shape) if n > 1), 0)
+        step = _rows(part.shape[lead], part.size) if part.size else 1
+        for first in range(0, part.shape[lead], step):
+            cut = (*(slice(None),) * lead, slice(first, first + step))
+            copies.append((target[cut], part[cut]))
+
+    def copy(i: int) -> None:
+        np.copyto(*copies[i])
+
+    threads.run(copy, len(copies))
+    return out
 
 
 def matmul(a: Raw, b: Raw) -> Any:

@@ -1,8 +1,8 @@
-"""Pooling on the CPU: window maxima with flat indices, window sums with divisors, and their adjoints.
+"""Pooling on the CPU: window maxima with flat indices, and their adjoint; means are in ``average_pooling.py``.
 
 A pooling window is a rectangle, so a pass over its rows comes first (whole input rows, contiguous, vectorised) and
 a pass over its columns second, at full resolution; the stride is taken when the result is copied out. Both regular
-and adaptive windows are described per axis by an ``_Axis``. Planes (image x channel) run in parallel, a few big
+and adaptive windows are described per axis by an ``Axis``. Planes (image x channel) run in parallel, a few big
 planes split by output rows; every output row, and in the scatters every plane, belongs to one iteration, so
 results do not depend on the number of threads.
 """
@@ -17,11 +17,10 @@ from minicnn.core.types import Array, Shape
 from minicnn.core.windows import Window2d
 
 _NOWHERE = np.int32(2**31 - 1)  # index of padding; above every real one, so that real elements win ties
-_FEW = 32  # numbers whose sum in their own dtype is exact enough
 _PARTS = 8  # pieces of work that are enough to balance the load
 
 
-class _Axis(NamedTuple):
+class Axis(NamedTuple):
     """Windows along one axis: output ``o`` covers ``start[o] : stop[o] : step``."""
 
     start: Any
@@ -34,26 +33,26 @@ class _Axis(NamedTuple):
 
 
 @lru_cache(maxsize=512)
-def _regular(n: int, out: int, taps: int, stride: int, padding: int, step: int, counted: bool) -> _Axis:
+def _regular(n: int, out: int, taps: int, stride: int, padding: int, step: int, counted: bool) -> Axis:
     start = np.arange(out, dtype=np.int64) * stride - padding
     end = start + (taps - 1) * step + 1
     within = np.minimum(end, n + padding) - start  # as PyTorch counts padding: the input's own, not ceil mode's
     first = start + np.where(start < 0, -(start // step) * step, 0)
     stop = np.minimum(end, n)
     divisor = within if counted else np.maximum(stop - first, 1)
-    return _Axis(first, stop, divisor.astype(np.float64), step, taps, stride, padding)
+    return Axis(first, stop, divisor.astype(np.float64), step, taps, stride, padding)
 
 
 @lru_cache(maxsize=512)
-def _adaptive(n: int, out: int) -> _Axis:
+def adaptive_axis(n: int, out: int) -> Axis:
     o = np.arange(out, dtype=np.int64)
     start, stop = o * n // out, -(-(o + 1) * n // out)
     stride = n // out if out and n % out == 0 else 0
     taps = int((stop - start).max(initial=1))
-    return _Axis(start, stop, (stop - start).astype(np.float64), 1, taps, stride, 0)
+    return Axis(start, stop, (stop - start).astype(np.float64), 1, taps, stride, 0)
 
 
-def _axes(window: Window2d, size: Shape, out: Shape, counted: bool = False) -> tuple[_Axis, _Axis]:
+def axes_of(window: Window2d, size: Shape, out: Shape, counted: bool = False) -> tuple[Axis, Axis]:
     rows, columns = (
         _regular(n, o, k, s, p, d, counted)
         for n, o, k, s, p, d in zip(
@@ -63,18 +62,27 @@ def _axes(window: Window2d, size: Shape, out: Shape, counted: bool = False) -> t
     return rows, columns
 
 
-def _planes(x: Array) -> Array:
+def planes_of(x: Array) -> Array:
     return np.ascontiguousarray(x).reshape(-1, *x.shape[-2:])
 
 
-def _parts(planes: int, rows: int) -> int:
+def parts_of(planes: int, rows: int) -> int:
     """Pieces into which each plane is cut."""
     return max(1, min(rows, _PARTS // planes)) if planes else 1
 
 
-def _vectorises(rows: _Axis, columns: _Axis) -> bool:
+def _vectorises(rows: Axis, columns: Axis) -> bool:
     """Whether rows are long, or windows big, enough for passes over whole rows to pay (measured)."""
     return columns.stride > 0 and (len(columns.start) > 12 or rows.taps * columns.taps > 512)
+
+
+def loop_of(rows: Axis, columns: Axis, size: Shape) -> int:
+    """Which of the three loops: 2 for plain 2x2 windows, 1 for whole rows, 0 for one window at a time."""
+    halves = all(
+        a.taps == a.stride == 2 and a.padding == 0 and a.step == 1 and 2 * len(a.start) <= n
+        for a, n in zip((rows, columns), size, strict=True)
+    )
+    return 2 if halves else int(_vectorises(rows, columns))
 
 
 # -- maxima -----------------------------------------------------------------------------------------------------
@@ -171,26 +179,58 @@ def _max_scan(x, y, index, track, first, last, r0, r1, rstep, c0, c1, cstep):  #
                 index[r, o] = where
 
 
+@inline
+def _max_2x2(x, y, index, track, first, last):  # type: ignore[no-untyped-def]
+    """The same for 2x2 windows with stride 2 and no padding; the four in row-major order, so the first of ties wins."""
+    w = x.shape[1]
+    for r in range(first, last):
+        top, bottom, out = x[2 * r], x[2 * r + 1], y[r]
+        if track:
+            where, corner = index[r], 2 * r * w
+            for o in range(out.size):
+                best, v = top[2 * o], top[2 * o + 1]
+                take = (v > best) | (v != v)  # noqa: PLR0124 - NaN
+                best, at = (v if take else best), np.int32(1 if take else 0)
+                v = bottom[2 * o]
+                take = (v > best) | (v != v)  # noqa: PLR0124 - NaN
+                best, at = (v if take else best), (np.int32(w) if take else at)
+                v = bottom[2 * o + 1]
+                take = (v > best) | (v != v)  # noqa: PLR0124 - NaN
+                best, at = (v if take else best), (np.int32(w + 1) if take else at)
+                out[o] = best
+                where[o] = np.int32(corner + 2 * o) + at
+        else:
+            for o in range(out.size):
+                best, v = top[2 * o], top[2 * o + 1]
+                best = v if (v > best) | (v != v) else best  # noqa: PLR0124 - NaN
+                v = bottom[2 * o]
+                best = v if (v > best) | (v != v) else best  # noqa: PLR0124 - NaN
+                v = bottom[2 * o + 1]
+                out[o] = v if (v > best) | (v != v) else best  # noqa: PLR0124 - NaN
+
+
 @kernel
-def _max_pool(x, y, index, track, vector, parts, r0, r1, rstep, c0, c1, cstep, taps, stride, padding):  # type: ignore[no-untyped-def]
+def _max_pool(x, y, index, track, how, parts, r0, r1, rstep, c0, c1, cstep, taps, stride, padding):  # type: ignore[no-untyped-def]
     rows = y.shape[1]
     for item in prange(y.shape[0] * parts):
         p, part = item // parts, item % parts
         first, last = part * rows // parts, (part + 1) * rows // parts
-        if vector:
+        if how == 2:
+            _max_2x2(x[p], y[p], index[p], track, first, last)
+        elif how == 1:
             _max_rows(x[p], y[p], index[p], track, first, last, r0, r1, rstep, cstep, taps, stride, padding)
         else:
             _max_scan(x[p], y[p], index[p], track, first, last, r0, r1, rstep, c0, c1, cstep)
 
 
-def _maxima(x: Array, rows: _Axis, columns: _Axis, indices: bool) -> tuple[Array, Array | None]:
-    planes = _planes(x)
+def _maxima(x: Array, rows: Axis, columns: Axis, indices: bool) -> tuple[Array, Array | None]:
+    planes = planes_of(x)
     out = (len(rows.start), len(columns.start))
     y = np.empty((len(planes), *out), x.dtype)
     index = np.empty(y.shape if indices else (len(planes), 0, 0), np.int32)
     if y.size:
         _max_pool(
-            planes, y, index, indices, _vectorises(rows, columns), _parts(len(planes), out[0]),
+            planes, y, index, indices, loop_of(rows, columns, x.shape[-2:]), parts_of(len(planes), out[0]),
             rows.start, rows.stop, rows.step,
             columns.start, columns.stop, columns.step, columns.taps, columns.stride, columns.padding,
         )  # fmt: skip
@@ -200,12 +240,12 @@ def _maxima(x: Array, rows: _Axis, columns: _Axis, indices: bool) -> tuple[Array
 
 def max_pool2d(x: Array, window: Window2d, out: Shape, indices: bool) -> tuple[Array, Array | None]:
     """Window maxima, and where they lie: int32 flat indices into each plane (-1 for a window all in padding)."""
-    return _maxima(x, *_axes(window, x.shape[-2:], out), indices)
+    return _maxima(x, *axes_of(window, x.shape[-2:], out), indices)
 
 
 def adaptive_max_pool2d(x: Array, out: Shape, indices: bool) -> tuple[Array, Array | None]:
     """Maxima over windows ``floor(i n / out) .. ceil((i + 1) n / out)``."""
-    return _maxima(x, _adaptive(x.shape[-2], out[0]), _adaptive(x.shape[-1], out[1]), indices)
+    return _maxima(x, adaptive_axis(x.shape[-2], out[0]), adaptive_axis(x.shape[-1], out[1]), indices)
 
 
 # -- gather and scatter on flat indices ---------------------------------------------------------------------------
@@ -258,195 +298,3 @@ def last_writers(index: Array, size: Shape) -> Array:
     np.put_along_axis(writer, flat, order, axis=1)
     kept = np.take_along_axis(writer, flat, axis=1) == order
     return np.where(kept, flat, -1).astype(np.int32).reshape(index.shape)
-
-
-# -- sums -------------------------------------------------------------------------------------------------------
-
-
-@inline
-def _add(total, value):  # type: ignore[no-untyped-def]
-    for i in range(total.size):
-        total[i] += value[i]
-
-
-@inline
-def _sum_tall(x, start, stop, total):  # type: ignore[no-untyped-def]
-    for c in range(total.size):
-        total[c] = 0
-    for i in range(start, stop):
-        _add(total, x[i])
-
-
-@inline
-def _sum_rows(x, y, first, last, r0, r1, rdiv, cdiv, taps, stride, padding):  # type: ignore[no-untyped-def]
-    """Output rows first..last of one plane, evenly spaced windows: rows first, then columns."""
-    w, ow = x.shape[1], y.shape[1]
-    span = (ow - 1) * stride + 1
-    column = np.zeros(max(span + taps - 1, padding + w), x.dtype)
-    total = np.empty(span, x.dtype)
-    middle = column[padding : padding + w]
-    tall, wide = np.empty(w), np.empty(span)  # float64, for sums of many
-    for r in range(first, last):
-        if r1[r] - r0[r] <= _FEW:
-            for c in range(w):
-                middle[c] = x[r0[r], c]
-            for i in range(r0[r] + 1, r1[r]):
-                _add(middle, x[i])
-        else:
-            _sum_tall(x, r0[r], r1[r], tall)
-            for c in range(w):
-                middle[c] = tall[c]
-        if taps <= _FEW:
-            for i in range(span):
-                total[i] = column[i]
-            for k in range(1, taps):
-                _add(total, column[k : k + span])
-            for o in range(ow):
-                y[r, o] = total[o * stride] / x.dtype.type(rdiv[r] * cdiv[o])
-        else:
-            for i in range(span):
-                wide[i] = 0
-            for k in range(taps):
-                _add(wide, column[k : k + span])
-            for o in range(ow):
-                y[r, o] = wide[o * stride] / (rdiv[r] * cdiv[o])
-
-
-@inline
-def _sum_scan(x, y, first, last, r0, r1, rdiv, c0, c1, cdiv):  # type: ignore[no-untyped-def]
-    """The same for any windows, one by one; sums in float64."""
-    for r in range(first, last):
-        for o in range(y.shape[1]):
-            total = 0.0
-            for i in range(r0[r], r1[r]):
-                for c in range(c0[o], c1[o]):
-                    total += x[i, c]
-            y[r, o] = total / (rdiv[r] * cdiv[o])
-
-
-@inline
-def _sum_2x2(x, y, first, last, rdiv, cdiv):  # type: ignore[no-untyped-def]
-    """The same for 2x2 windows with stride 2 and no padding, the subsampling of LeNet."""
-    scale = x.dtype.type(1 / (rdiv[0] * cdiv[0]))
-    for r in range(first, last):
-        top, bottom, out = x[2 * r], x[2 * r + 1], y[r]
-        for o in range(out.size):
-            out[o] = ((top[2 * o] + top[2 * o + 1]) + (bottom[2 * o] + bottom[2 * o + 1])) * scale
-
-
-@kernel
-def _avg_pool(x, y, how, parts, r0, r1, rdiv, c0, c1, cdiv, taps, stride, padding):  # type: ignore[no-untyped-def]
-    rows = y.shape[1]
-    for item in prange(y.shape[0] * parts):
-        p, part = item // parts, item % parts
-        first, last = part * rows // parts, (part + 1) * rows // parts
-        if how == 2:
-            _sum_2x2(x[p], y[p], first, last, rdiv, cdiv)
-        elif how == 1:
-            _sum_rows(x[p], y[p], first, last, r0, r1, rdiv, cdiv, taps, stride, padding)
-        else:
-            _sum_scan(x[p], y[p], first, last, r0, r1, rdiv, c0, c1, cdiv)
-
-
-@inline
-def _spread_rows(gy, gx, r0, r1, rdiv, c0, c1, cdiv, taps, stride, padding):  # type: ignore[no-untyped-def]
-    """Adjoint of ``_sum_rows`` for a whole plane: every output adds its share to the cells of its window."""
-    w, ow = gx.shape[1], gy.shape[1]
-    span = (ow - 1) * stride + 1
-    column = np.zeros(max(span + taps - 1, padding + w), gx.dtype)
-    share = np.zeros(span, gx.dtype)
-    middle = column[padding : padding + w]
-    for i in range(gx.shape[0]):
-        for c in range(w):
-            gx[i, c] = 0
-    for r in range(gy.shape[0]):
-        if stride >= taps:  # windows do not overlap
-            for o in range(ow):
-                g = gy[r, o] / gx.dtype.type(rdiv[r] * cdiv[o])
-                for k in range(o * stride, o * stride + taps):
-                    column[k] = g
-        else:
-            for c in range(column.size):
-                column[c] = 0
-            if stride == 0:
-                for o in range(ow):
-                    g = gy[r, o] / gx.dtype.type(rdiv[r] * cdiv[o])
-                    for c in range(c0[o], c1[o]):
-                        column[c] += g
-            else:
-                for o in range(ow):
-                    share[o * stride] = gy[r, o] / gx.dtype.type(rdiv[r] * cdiv[o])
-                for k in range(taps):
-                    _add(column[k : k + span], share)
-        for i in range(r0[r], r1[r]):
-            _add(gx[i], middle)
-
-
-@kernel
-def _avg_pool_adjoint(gy, gx, r0, r1, rdiv, c0, c1, cdiv, taps, stride, padding):  # type: ignore[no-untyped-def]
-    for p in prange(gx.shape[0]):
-        _spread_rows(gy[p], gx[p], r0, r1, rdiv, c0, c1, cdiv, taps, stride, padding)
-
-
-def _how(rows: _Axis, columns: _Axis, size: Shape) -> int:
-    """Which of the three loops: 2 for plain 2x2 windows, 1 for whole rows, 0 for one window at a time."""
-    halves = all(
-        a.taps == a.stride == 2 and a.padding == 0 and 2 * len(a.start) <= n
-        for a, n in zip((rows, columns), size, strict=True)
-    )
-    return 2 if halves else int(_vectorises(rows, columns))
-
-
-def _averages(x: Array, rows: _Axis, columns: _Axis) -> Array:
-    planes = _planes(x)
-    out = (len(rows.start), len(columns.start))
-    y = np.empty((len(planes), *out), x.dtype)
-    if y.size:
-        _avg_pool(
-            planes, y, _how(rows, columns, x.shape[-2:]), _parts(len(planes), out[0]),
-            rows.start, rows.stop, rows.divisor,
-            columns.start, columns.stop, columns.divisor, columns.taps, columns.stride, columns.padding,
-        )  # fmt: skip
-    return y.reshape(*x.shape[:-2], *out)
-
-
-def _shares(gy: Array, size: Shape, rows: _Axis, columns: _Axis) -> Array:
-    planes = _planes(gy)
-    gx = np.empty((len(planes), *size), gy.dtype)
-    if gx.size:
-        _avg_pool_adjoint(
-            planes, gx, rows.start, rows.stop, rows.divisor,
-            columns.start, columns.stop, columns.divisor, columns.taps, columns.stride, columns.padding,
-        )  # fmt: skip
-    return gx.reshape(*gy.shape[:-2], *size)
-
-
-@lru_cache(maxsize=512)
-def _divided(window: Window2d, size: Shape, out: Shape, counted: bool, divisor: int | None) -> tuple[_Axis, _Axis]:
-    rows, columns = _axes(window, size, out, counted)
-    if divisor is None:
-        return rows, columns
-    ones = np.ones_like(columns.divisor)
-    return rows._replace(divisor=np.full_like(rows.divisor, divisor)), columns._replace(divisor=ones)
-
-
-def avg_pool2d(x: Array, window: Window2d, out: Shape, count_include_pad: bool, divisor: int | None) -> Array:
-    """Window sums over the number of elements, or over a ``divisor`` of one's own (1: plain sums)."""
-    return _averages(x, *_divided(window, x.shape[-2:], tuple(out), count_include_pad, divisor))
-
-
-def avg_pool2d_adjoint(
-    gy: Array, window: Window2d, size: Shape, count_include_pad: bool, divisor: int | None
-) -> Array:
-    """The adjoint of :func:`avg_pool2d` on inputs of ``size``."""
-    return _shares(gy, size, *_divided(window, tuple(size), gy.shape[-2:], count_include_pad, divisor))
-
-
-def adaptive_avg_pool2d(x: Array, out: Shape) -> Array:
-    """Averages over windows ``floor(i n / out) .. ceil((i + 1) n / out)``."""
-    return _averages(x, _adaptive(x.shape[-2], out[0]), _adaptive(x.shape[-1], out[1]))
-
-
-def adaptive_avg_pool2d_adjoint(gy: Array, size: Shape) -> Array:
-    """The adjoint of :func:`adaptive_avg_pool2d` on inputs of ``size``."""
-    return _shares(gy, size, _adaptive(size[0], gy.shape[-2]), _adaptive(size[1], gy.shape[-1]))

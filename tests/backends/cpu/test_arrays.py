@@ -178,3 +178,45 @@ def test_kernels_of_every_python_thread_follow_the_thread_count():
     finally:
         threads.set_num_threads(before)
     assert seen == [1, 1]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_big_sums_of_two_arrays_and_where_they_are_written(dtype):
+    a, b = (np.random.default_rng(i).normal(size=(4, 190, 200)).astype(dtype) for i in (1, 2))
+    want = a + b
+    assert (xp.add(a, b) == want).all()
+    assert (xp.add(a.transpose(0, 2, 1), b.transpose(0, 2, 1)) == want.transpose(0, 2, 1)).all()
+    other = np.empty_like(a)
+    assert xp.add(a, b, out=other) is other and (other == want).all()
+    left, right = a.copy(), b.copy()
+    assert xp.add(left, b, out=left) is left and (left == want).all()
+    assert xp.add(a, right, out=right) is right and (right == want).all()
+    assert (xp.add(a, a) == 2 * a).all()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+def test_concatenation_of_big_arrays(axis):
+    draw = np.random.default_rng(3)
+    shapes = [[30, 50, 60], [30, 50, 60], [30, 50, 60]]
+    for shape, length in zip(shapes, (40, 1, 0), strict=True):
+        shape[axis] = length + (60 if length > 1 else 0)
+    parts = [draw.normal(size=shape).astype(np.float32) for shape in shapes]
+    parts[0] = np.asfortranarray(parts[0])
+    assert (xp.concatenate(parts, axis) == np.concatenate(parts, axis)).all()
+
+
+def test_concatenation_refuses_and_promotes_as_numpy():
+    a = np.zeros((400, 500), np.float32)
+    assert xp.concatenate([a, a.astype(np.float64)]).dtype == np.float64
+    with pytest.raises(ValueError, match="must match exactly"):
+        xp.concatenate([a, a[:, 1:]])
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((6, 40, 1200), -1), ((6, 40, 30, 40), (0, 2, 3)), ((300, 5000), 1)])
+def test_sums_along_long_rows(shape, axis):
+    x = (np.random.default_rng(4).normal(size=shape) + 1).astype(np.float32)
+    want = x.astype(np.float64).sum(axis)
+    for keepdims in (False, True):
+        got = xp.sum(x, axis, keepdims)
+        assert got.shape == x.sum(axis, keepdims=keepdims).shape and got.dtype == np.float32
+        np.testing.assert_allclose(got.ravel(), want.ravel(), rtol=3e-7)
