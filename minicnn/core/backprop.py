@@ -308,7 +308,11 @@ def _deliver(leaf: Tensor, gradient: Tensor, ours: bool, create_graph: bool) -> 
 
 def _held_by_nobody_else(gradient: Tensor) -> bool:
     """Whether only the frames of this file refer to the gradient and its array; unknown means no."""
-    if sys.version_info >= (3, 14) or gradient.data.base is not None:  # 3.14 no longer counts references of frames
+    if sys.version_info >= (3, 14):  # it no longer counts references of frames
+        return False
+    base = gradient.data.base
+    # a view of the whole of an array that only it holds: its base attribute, the name here, getrefcount's argument
+    if base is not None and (getattr(base, "nbytes", -1) != gradient.data.nbytes or sys.getrefcount(base) > 3):
         return False
     # the array: the Tensor and getrefcount's argument; the Tensor: _run, _deliver, this frame, getrefcount's argument
     return sys.getrefcount(gradient.data) <= 2 and sys.getrefcount(gradient) <= 4

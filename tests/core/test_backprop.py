@@ -419,3 +419,27 @@ def test_infinities_are_values_and_not_warnings():
     with np.errstate(all="raise"):
         assert mc.ops.log(mc.tensor([0.0])).item() == -np.inf
         assert mc.ops.exp(mc.tensor([1000.0])).item() == np.inf
+
+
+def test_a_leaf_takes_over_a_reshaped_gradient_only_if_nobody_else_holds_it():
+    held = []
+
+    class Reshaped(mc.Function):
+        def __init__(self, keep):
+            self.keep = keep
+
+        def forward(self, x):
+            return x.reshape(-1)
+
+        def backward(self, gy):
+            array = gy.data * 2.0
+            if self.keep:
+                held.append(array)
+            return mc.Tensor(array.reshape(2, 3))
+
+    for keep in (False, True):
+        x = mc.tensor(np.ones((2, 3)), requires_grad=True)
+        Reshaped(keep)(x).backward(mc.tensor(np.ones(6)))
+        assert x.grad.tolist() == [[2.0] * 3] * 2
+    x.grad.data[...] = 0
+    assert held[0].tolist() == [2.0] * 6

@@ -265,4 +265,7 @@ def test_the_rules_choose_a_known_algorithm_for_every_pass():
             name = room.choose(which, drawn(seed))
             assert name in FAST and room.ALGORITHMS[name].cannot(which, drawn(seed)) is None
     assert room.choose("forward", LAYERS["first"]) == "direct"
-    assert room.choose("forward", Problem(8, 1, 512, 512, 7, 7, 7, 7, 3, 3, 1, 1, 1, 1)) == "im2col"
+    assert room.choose("forward", Problem(8, 1, 512, 512, 7, 7, 7, 7, 3, 3, 1, 1, 1, 1)) == "winograd"
+    assert room.choose("forward", Problem(8, 1, 512, 512, 7, 7, 4, 4, 3, 3, 2, 2, 1, 1)) == "im2col"
+    assert room.choose("weight_grad", Problem(8, 64, 64, 64, 9, 9, 9, 9, 3, 3, 1, 1, 1, 1)) == "depthwise"
+    assert room.choose("input_grad", Problem(8, 1, 64, 32, 9, 9, 9, 9, 1, 1)) == "pointwise"

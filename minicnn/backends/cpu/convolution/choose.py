@@ -35,6 +35,10 @@ def _channels(which: str, p: Problem) -> int:
     return (p.out_channels if which == "input_grad" else p.in_channels) // p.groups
 
 
+def _grouped(which: str, p: Problem) -> bool:
+    return p.groups > 1
+
+
 def _fills_vectors(which: str, p: Problem) -> bool:
     return min(p.in_channels, p.out_channels) >= MANY_CHANNELS
 
@@ -59,7 +63,7 @@ def _strided_gradient(which: str, p: Problem) -> bool:
 RULES = (
     Rule("dense", "one window covers the image: a fully connected layer", _always),
     Rule("pointwise", "a 1x1 kernel is a product of matrices, and nothing need be copied", _always),
-    Rule("depthwise", "each channel has filters of its own: no sum over channels, so no product of matrices", _always),
+    Rule("depthwise", "each channel has filters of its own: no sum over channels, so no product of matrices", _grouped),
     Rule("winograd", "3x3 with enough channels to fill vectors: 2.25 multiplications instead of 9", _fills_vectors),
     Rule("winograd_f2", "3x3 with enough channels for its products: 4 multiplications instead of 9", _fills_panels),
     Rule("im2col", "a row of windows does not fit the cache", _long_row),
