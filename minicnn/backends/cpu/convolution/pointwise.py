@@ -147,12 +147,13 @@ def _forward(address, x, w, bias, y, sources, targets, p, plan, b, relu, finish)
     ci, co, size = p.in_channels // p.groups, p.out_channels // p.groups, p.out_h * p.out_w
     shares = -(-co // b.outputs)
     workers, zero = sources.shape[0], sources.dtype.type(0)
-    tasks = b.image_blocks * b.row_blocks * b.col_blocks * p.groups * shares
+    blocks = b.image_blocks * b.row_blocks * b.col_blocks * p.groups
     for worker in prange(workers):
         source, target, areas = sources[worker], targets[worker], np.empty((1, 4), np.int64)
-        for task in range(int(worker), tasks, workers):
-            block, rest = divmod(task, p.groups * shares)
-            g, share = divmod(rest, shares)
+        held = -1  # the block of positions and group that lie in ``source``
+        for task in range(int(worker), blocks * shares, workers):
+            share, rest = divmod(task, blocks)
+            block, g = divmod(rest, p.groups)
             n, images, r, rows, c, cols = positions_of(block, p, b)
             survey(areas, r, c, rows, cols, p, plan)
             m, o0 = min(b.outputs, co - share * b.outputs), g * co + share * b.outputs
@@ -160,7 +161,9 @@ def _forward(address, x, w, bias, y, sources, targets, p, plan, b, relu, finish)
             out = (n * p.out_channels + o0) * size + start
             right, at, pitch = x, (n * p.in_channels + g * ci) * size + start, size
             if b.source:
-                _gather_pixels(x, g * ci, ci, n, images, rows, cols, areas, source, p)
+                if held != rest:
+                    _gather_pixels(x, g * ci, ci, n, images, rows, cols, areas, source, p)
+                    held = rest
                 right, at, pitch = source, 0, length
             if b.target:
                 blas.gemm(address, 0, 0, m, length, ci, w, o0 * ci, ci, right, at, pitch, zero, target, 0, length)
@@ -182,12 +185,13 @@ def _input_grad(address, gy, w, gx, sources, targets, p, plan, b):  # type: igno
     shares, tiles = -(-ci // b.outputs), b.row_blocks * b.col_blocks
     outer = 1 if b.target else tiles  # tiles that are tasks of their own; others share a map that is set to zero
     workers, zero = sources.shape[0], sources.dtype.type(0)
-    tasks = b.image_blocks * outer * p.groups * shares
+    blocks = b.image_blocks * outer * p.groups
     for worker in prange(workers):
         source, target, areas = sources[worker], targets[worker], np.empty((1, 4), np.int64)
-        for task in range(int(worker), tasks, workers):
-            block, rest = divmod(task, p.groups * shares)
-            g, share = divmod(rest, shares)
+        held = -1  # the block of positions and group that lie in ``source``
+        for task in range(int(worker), blocks * shares, workers):
+            share, rest = divmod(task, blocks)
+            block, g = divmod(rest, p.groups)
             some, i0 = min(b.outputs, ci - share * b.outputs), g * ci + share * b.outputs
             first, last = block * (tiles // outer), (block + 1) * (tiles // outer)
             if b.target:
@@ -200,7 +204,9 @@ def _input_grad(address, gy, w, gx, sources, targets, p, plan, b):  # type: igno
                 left = g * co * ci + i0 - g * ci
                 right, at, pitch = gy, (n * p.out_channels + g * co) * size + start, size
                 if b.source:
-                    gather_maps(gy, g * co, co, n, images, size, source, p)
+                    if held != rest:
+                        gather_maps(gy, g * co, co, n, images, size, source, p)
+                        held = rest
                     right, at, pitch = source, 0, length
                 if not b.target:
                     out = (n * p.in_channels + i0) * size + start
