@@ -49,7 +49,7 @@ def _roofline(axes: Any, rows: Sequence[Row], roof: Mapping[str, float]) -> None
         )
     axes.set_xlabel("operations for each byte that must move")
     axes.set_ylabel("GFLOP/s by the definition")
-    axes.set_title("Points above the roof do fewer operations than the definition", fontsize=9)
+    axes.set_title("Operations by the definition: an algorithm that does fewer may pass the roof", fontsize=9)
     axes.legend(frameon=False)
 
 
