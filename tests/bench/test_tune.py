@@ -9,7 +9,7 @@ from minicnn.bench import tune
 from minicnn.bench.layers import parse
 from minicnn.cli.main import main
 
-LAYER = "2x16x8x8 -> 16, 3x3 padding 1"
+LAYER = "2x32x8x8 -> 32, 3x3 padding 1"
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def test_the_fastest_comes_first():
 
 def test_a_table_is_followed_where_it_is_exact_enough(tmp_path):
     mc.use_conv_table(written(tmp_path, f'["{LAYER}"]\nforward = "naive"\nweight_grad = "winograd"\n'))
-    x, w = mc.ones(2, 16, 8, 8), mc.ones(16, 16, 3, 3, requires_grad=True)
+    x, w = mc.ones(2, 32, 8, 8), mc.ones(32, 32, 3, 3, requires_grad=True)
     y = mc.ops.conv2d(x, w, padding=1)
     assert (y.node.algorithms.forward, y.node.algorithms.weight_grad) == ("naive", "winograd")
     with mc.conv_precision(5e-6):
@@ -59,11 +59,11 @@ def test_a_table_is_followed_where_it_is_exact_enough(tmp_path):
     ("content", "message"),
     [
         ("forward = [", "is no TOML"),
-        ('["2x16x8x8 -> 16"]\nforward = "naive"', "is no layer"),
+        ('["2x32x8x8 -> 32"]\nforward = "naive"', "is no layer"),
         (f'["{LAYER}"]\nbackward = "naive"', "no pass 'backward'"),
         (f'["{LAYER}"]\nforward = "fastest"', "no algorithm 'fastest'"),
         (f'["{LAYER}"]\nforward = "pointwise"', "cannot do the pass"),
-        ('"2x16x8x8 -> 16, 3x3" = "naive"', "expected a table of passes"),
+        ('"2x32x8x8 -> 32, 3x3" = "naive"', "expected a table of passes"),
     ],
 )
 def test_a_wrong_table_is_refused_and_the_choice_stays(tmp_path, content, message):

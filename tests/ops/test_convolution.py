@@ -168,7 +168,7 @@ def test_the_algorithm_is_captured_at_the_forward_call():
     x, w = mc.tensor(normal(0, 1, 1, 4, 4), requires_grad=True), mc.tensor(normal(1, 1, 1, 3, 3), requires_grad=True)
     with mc.conv_algorithm("im2col", weight_grad="naive"):
         y = ops.conv2d(x, w)
-    assert tuple(y.node.algorithms) == ("im2col", "im2col", "naive")
+    assert y.node.algorithms[:3] == ("im2col", "im2col", "naive")
     y.sum().backward()
     assert ops.conv2d(x, w).node.algorithms.forward == "direct"
 

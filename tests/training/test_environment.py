@@ -20,8 +20,8 @@ def test_a_named_algorithm_is_a_difference():
     with mc.ops.conv_algorithm("im2col", weight_grad="naive"):
         [line] = environment.differences(then, environment.describe())
     assert line == (
-        "algorithms: forward auto, input_grad auto, weight_grad auto when saved, "
-        "forward im2col, input_grad im2col, weight_grad naive now"
+        "algorithms: forward auto, input_grad auto, weight_grad auto, max_error inf when saved, "
+        "forward im2col, input_grad im2col, weight_grad naive, max_error inf now"
     )
 
 

@@ -63,7 +63,7 @@ def _conv2d_relu(rng: np.random.Generator) -> Sample:
 @case("conv2d", variant="many_channels", torch="torch.nn.functional.conv2d")
 def _conv2d_many_channels(rng: np.random.Generator) -> Sample:
     """Channels that fill vectors, for the algorithms that want them: one tile, or several with remainders."""
-    size = (4, 4) if rng.random() < 0.5 else (9, 6)
+    size = (4, 4) if rng.random() < 0.5 else (17, 1)
     x, w = normal(rng, (1, 17, *size)), normal(rng, (16, 17, 3, 3))
     return Sample((x, w, normal(rng, (16,))), {"padding": 1})
 
