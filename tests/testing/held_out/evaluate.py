@@ -17,6 +17,7 @@ import numpy as np
 from minicnn.bench.machine import stamp
 from minicnn.testing.gradcheck import gradcheck
 from tests.testing.held_out.pairs import ALL, PAIRS
+from tests.testing.held_out.second import PAIRS as SECOND
 
 RESULT = Path(__file__).parents[3] / "benchmarks" / "results" / "held_out_gradients.json"
 
@@ -107,11 +108,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="pairs (default: all)")
     parser.add_argument("--first", action="store_true", help="only the 86 that were judged first")
+    parser.add_argument("--second", action="store_true", help="the second set, which was judged blind once")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--summary", action="store_true", help="totals only")
     parser.add_argument("--store", action="store_true", help=f"write {RESULT.name} beside the other results")
     options = parser.parse_args()
-    todo = [p for p in (PAIRS if options.first else ALL) if not options.names or p.name in options.names]
+    chosen = SECOND if options.second else PAIRS if options.first else ALL
+    todo = [p for p in chosen if not options.names or p.name in options.names]
     load, judged = os.getloadavg()[0], []
     for pair in todo:
         one = [judge(pair, seed) for seed in range(options.seeds)]
@@ -127,9 +130,10 @@ def main():
     print(f"  causes named: {found['causes_named']:.1%}, named first: {found['causes_named_first']:.1%}")
     print(f"  {found['seconds']:.1f} s, {found['seconds'] / len(judged):.3f} s a check")
     if options.store:
+        path = RESULT.with_stem(f"{RESULT.stem}_second") if options.second else RESULT
         rows = [{k: v for k, v in asdict(j).items() if k != "ok"} for j in judged]
         result = {"machine": stamp(("numpy", "scipy")), "load_before": round(load, 2), **found, "judged": rows}
-        RESULT.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return 1 if any(found["troubles"][t] for t in FATAL) else 0
 
 
