@@ -12,7 +12,7 @@ import pytest
 from minicnn.testing.sweep import sweep
 
 STORED = Path(__file__).parents[2] / "benchmarks" / "results" / "gradient_sweep.json"
-BUDGET = 90.0  # seconds: the first seed always runs, further ones while there is time
+BUDGET = 60.0  # seconds: the first seed always runs, further ones while there is time
 
 
 @pytest.mark.slow
