@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
 from minicnn.cli import (
@@ -28,8 +27,3 @@ def add_to(subparsers: Any) -> None:
     kinds = parser.add_subparsers(title="kinds", metavar="KIND", required=True)
     for module in KINDS:
         module.add_to(kinds)
-
-
-def command(options: argparse.Namespace) -> int:
-    """Never called: a kind is required."""
-    return 2

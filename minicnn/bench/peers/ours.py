@@ -1,6 +1,6 @@
 """Our own library, an algorithm at a time, below the public functions: arrays in, an array out."""
 
-import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,8 +8,6 @@ from minicnn.bench.layers import Layer
 from minicnn.core.types import Array
 
 PACKAGE = "minicnn"
-AUTO = "auto"
-ERROR = 5e-6  # the bound of an algorithm that states none
 NAIVE_MACS = 2 * 10**8  # above, the readable loops take seconds a call
 
 
@@ -35,12 +33,8 @@ def algorithms(which: str, layer: Layer) -> list[str]:
 
 def resolve(which: str, layer: Layer, algorithm: str, max_error: float | None) -> str:
     """The algorithm that will run for a name, ``auto`` among them."""
-    room = _room()
-    if algorithm != AUTO:
-        return str(room.resolve(algorithm, which, layer.problem))
-    if len(inspect.signature(room.choose).parameters) < 3 or max_error is None:
-        return str(room.choose(which, layer.problem))
-    return str(room.choose(which, layer.problem, max_error))
+    bound = math.inf if max_error is None else max_error
+    return str(_room().resolve(algorithm, which, layer.problem, bound))
 
 
 def cannot(which: str, layer: Layer, dtype: str) -> str | None:
@@ -71,9 +65,5 @@ def make(which: str, layer: Layer, algorithm: str) -> Callable[[Array, Array], A
 def facts(which: str, layer: Layer, dtype: str, algorithm: str) -> dict[str, Any]:
     """What the algorithm says of itself: bound of its error, operations, scratch memory."""
     module, p, item = _room().ALGORITHMS[algorithm], layer.problem, 4 if dtype == "float32" else 8
-    found: dict[str, Any] = {"bound": float(getattr(module, "ERROR", ERROR))}
-    if hasattr(module, "operations"):
-        found["operations"] = int(module.operations(which, p))
-    if hasattr(module, "workspace"):
-        found["workspace"] = int(module.workspace(which, p, item))
-    return found
+    operations, workspace = module.operations(which, p), module.workspace(which, p, item)
+    return {"bound": float(module.ERROR), "operations": int(operations), "workspace": int(workspace)}
