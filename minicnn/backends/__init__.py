@@ -10,4 +10,14 @@ def _load_cpu() -> Any:
     return import_module("minicnn.backends.cpu")
 
 
+def _load_cuda() -> Any:
+    return import_module("minicnn.backends.cuda").load_cuda()
+
+
+def _load_emulated() -> Any:
+    return import_module("minicnn.backends.cuda").load_emulated()
+
+
 register("cpu", _load_cpu)
+register("cuda", _load_cuda)
+register("cuda-emulated", _load_emulated)

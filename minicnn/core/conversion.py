@@ -77,7 +77,7 @@ class Convertible(Operators):
         return f"tensor({', '.join([text, *notes])})"
 
     def _host(self) -> Any:
-        return self.data if isinstance(self.data, np.ndarray) else self.device.backend.to_host(self.data)
+        return self.device.backend.to_host(self.data)
 
     def numpy(self) -> Any:
         """The array itself on the CPU (shared memory), a host copy elsewhere.

@@ -1,0 +1,136 @@
+"""Arrays of the emulated device, and a namespace with NumPy's names for them.
+
+They behave as CuPy's do where that could hide a fault: they are no NumPy arrays, do not convert to one by themselves,
+refuse to be mixed with host arrays, and reductions give arrays of no dimensions instead of NumPy scalars.
+"""
+
+from functools import wraps
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+_FROM_HOST = {"array", "asarray", "ascontiguousarray", "asanyarray"}  # as CuPy's: host arrays are copied to the device
+_SCALAR = (int, float, bool, np.generic)
+
+
+class EmulatedArray(NDArrayOperatorsMixin):
+    """A NumPy array behind the manners of a device array. ``host`` is the memory; only the runtime touches it."""
+
+    __slots__ = ("__weakref__", "base", "host")
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, host: Any, base: "EmulatedArray | None" = None) -> None:
+        self.host, self.base = host, base
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("cuda-emulated: an array of the device does not become a NumPy array by itself; use to_host")
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return _wrapped(getattr(ufunc, method))(*inputs, **kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return _wrapped(function)(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.host, name)
+        if callable(found):
+            return _wrapped(found, self)
+        return _wrap(found, self) if isinstance(found, np.ndarray) else found
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        return self.host.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> Any:
+        return self.host.__dlpack_device__()
+
+    def __getitem__(self, index: Any) -> Any:
+        return _wrap(self.host[_unwrap(index)], self)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.host[_unwrap(index)] = _unwrap(value)
+
+    def __len__(self) -> int:
+        return len(self.host)
+
+    def __bool__(self) -> bool:
+        return bool(self.host)
+
+    def __int__(self) -> int:
+        return int(self.host)
+
+    def __float__(self) -> float:
+        return float(self.host)
+
+    def __index__(self) -> int:
+        return int(self.host.__index__())
+
+    def __repr__(self) -> str:
+        return f"emulated {self.host!r}"
+
+
+def _unwrap(value: Any) -> Any:
+    if isinstance(value, EmulatedArray):
+        return value.host
+    if isinstance(value, np.ndarray) and value.ndim:
+        raise TypeError(f"cuda-emulated: a host array of shape {value.shape} was given to the device")
+    if isinstance(value, tuple | list):
+        return type(value)(_unwrap(v) for v in value)
+    return value
+
+
+def _wrap(value: Any, owner: EmulatedArray | None = None) -> Any:
+    """The result for the caller; a view of ``owner``'s memory names it as its base."""
+    if isinstance(value, np.ndarray):
+        if owner is not None and value is owner.host:
+            return owner
+        shared = owner is not None and value.base is not None and np.may_share_memory(value, owner.host)
+        return EmulatedArray(value, (owner.base or owner) if shared and owner is not None else None)
+    if isinstance(value, np.generic):
+        return EmulatedArray(np.asarray(value))
+    if isinstance(value, tuple | list) and any(isinstance(v, np.ndarray) for v in value):
+        return type(value)(_wrap(v, owner) for v in value)
+    return value
+
+
+def _wrapped(function: Any, owner: EmulatedArray | None = None) -> Any:
+    @wraps(function, updated=())
+    def call(*args: Any, **kwargs: Any) -> Any:
+        out = kwargs.get("out")
+        plain = {key: _unwrap(value) for key, value in kwargs.items()}
+        arrays = [a for a in args if isinstance(a, EmulatedArray)]
+        result = function(*[_unwrap(a) for a in args], **plain)
+        if isinstance(out, EmulatedArray):
+            return out
+        if isinstance(out, tuple) and isinstance(out[0], EmulatedArray):
+            return out[0]
+        return _wrap(result, owner if owner is not None else arrays[0] if arrays else None)
+
+    return call
+
+
+def _from_host(function: Any) -> Any:
+    def call(source: Any, *args: Any, **kwargs: Any) -> Any:
+        plain = source.host if isinstance(source, EmulatedArray) else source
+        if isinstance(source, list | tuple):
+            plain = [v.host if isinstance(v, EmulatedArray) else v for v in source]
+        result = function(plain, *args, **kwargs)
+        if isinstance(source, EmulatedArray):
+            return _wrap(result, source)
+        return EmulatedArray(np.array(result, order="C"))  # never the host's own memory
+
+    return call
+
+
+def __getattr__(name: str) -> Any:
+    found = getattr(np, name)
+    if name in _FROM_HOST:
+        found = _from_host(found)
+    elif callable(found) and not isinstance(found, type):
+        wrapped = _wrapped(found)
+        if isinstance(found, np.ufunc):
+            for method in ("at", "reduce", "accumulate", "outer"):
+                setattr(wrapped, method, _wrapped(getattr(found, method)))
+        found = wrapped
+    globals()[name] = found
+    return found

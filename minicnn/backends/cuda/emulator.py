@@ -1,0 +1,122 @@
+"""The device ``cuda-emulated``: the kernels' own text compiled with g++ and run on the CPU (``kernels/emulator.hpp``).
+
+It is for trust, not for speed: the launch code is the GPU's, every launch goes through the same checks, divergent
+barriers are errors. Its arrays hide their NumPy memory as a GPU's do: mixing them with host arrays raises.
+"""
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+import threading
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn.backends.cuda import emulated_arrays, sources
+from minicnn.backends.cuda.emulated_arrays import EmulatedArray
+from minicnn.core.types import Shape
+
+FLAGS = ("-std=c++20", "-O1", "-fno-strict-aliasing", "-ffp-contract=off", "-Wno-unknown-pragmas")
+_LOCK = threading.Lock()  # fibers take turns on one CPU thread
+
+
+class EmulatedRuntime:
+    """A CPU that runs CUDA kernels."""
+
+    namespace: Any = emulated_arrays
+
+    def __init__(self) -> None:
+        if compiler() is None:
+            raise RuntimeError("cuda-emulated: needs a C++20 compiler; found neither g++ nor $CXX")
+
+    def run(self, kernel: sources.Kernel, real: "np.dtype[Any]", grid: Shape, block: Shape, args: list[Any]) -> None:
+        library = load(kernel.file, real.name)
+        values = [_value(a) for a in args]
+        pointers = (ctypes.c_void_p * len(values))(*[v.ctypes.data for v in values])
+        sizes = (ctypes.c_uint * 6)(*grid, *block)
+        with _LOCK:
+            if RECORDER is not None:
+                RECORDER(kernel, real, grid, block, args)
+            failed = library[f"emulate_{kernel.name}"](sizes, pointers)
+            if failed:
+                message = ctypes.cast(library.emulator_message(), ctypes.c_char_p).value or b""
+                raise RuntimeError(f"{kernel.file}.{kernel.name}: {message.decode()} [grid={grid}, block={block}]")
+
+    def to_host(self, array: Any) -> Any:
+        return np.array(array.host)
+
+    def is_array(self, value: Any) -> bool:
+        return isinstance(value, EmulatedArray)
+
+
+RECORDER: Any = None  # called with every launch; sanitizers replay what it wrote (``recording.py``)
+
+
+def _value(argument: Any) -> Any:
+    """A NumPy value that holds the argument as the kernel takes it: a scalar, or an address."""
+    if argument is None:
+        return np.array(0, np.uint64)
+    if isinstance(argument, EmulatedArray):
+        return np.array(argument.host.ctypes.data, np.uint64)
+    return np.asarray(argument)
+
+
+def compiler() -> str | None:
+    """The C++ compiler: ``$CXX``, or g++."""
+    return shutil.which(os.environ.get("CXX", "g++"))
+
+
+def translation(stem: str, real: "np.dtype[Any]") -> str:
+    """The C++ text of one kernel file: the emulator, the file itself, and an entry point for each kernel."""
+    macros = "".join(f"#define {name} {word}\n" for name, word in sources.spelled(real).items())
+    entries, table = [], []
+    for kernel in sources.kernels(stem).values():
+        passed = ", ".join(
+            f"*({'const ' if p.const else ''}{p.type}{'*' if p.pointer else ''}*)a[{i}]"
+            for i, p in enumerate(kernel.parameters)
+        )
+        entries.append(
+            f"static int launch_{kernel.name}(dim3 g, dim3 b, void** a) {{"
+            f" return emulator::run(g, b, [=] {{ {kernel.name}({passed}); }}); }}\n"
+            f'extern "C" int emulate_{kernel.name}(unsigned* s, void** a) {{'
+            f" return launch_{kernel.name}({{s[0], s[1], s[2]}}, {{s[3], s[4], s[5]}}, a); }}\n"
+        )
+        table.append(f'if (name == "{kernel.name}") return launch_{kernel.name};')
+    return (
+        f'{macros}#include "emulator.hpp"\n#line 1 "{stem}.cu"\n{sources.text(stem)}\n#line 1 "entries"\n'
+        + "".join(entries)
+        + 'extern "C" const char* emulator_message() { return emulator::message; }\n'
+        + "#ifdef EMULATE_REPLAY\n"
+        + "static emulator::Entry find(const std::string& name) { " + " ".join(table) + " return nullptr; }\n"
+        + "int main(int count, char** paths) { return emulator::replay(count - 1, paths + 1, find); }\n#endif\n"
+    )  # fmt: skip
+
+
+def build(stem: str, real: "np.dtype[Any]", flags: tuple[str, ...], suffix: str) -> Path:
+    """Compile a kernel file, or find it compiled, in the cache; its name holds a hash of all that went in."""
+    source = translation(stem, real)
+    header = (sources.folder() / "emulator.hpp").read_text(encoding="utf-8")
+    command = [compiler() or "g++", *FLAGS, *flags, "-I", str(sources.folder()), "-x", "c++", "-", "-o"]
+    digest = hashlib.blake2s("\0".join([source, header, *FLAGS, *flags]).encode(), digest_size=8).hexdigest()
+    cache_folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minicnn" / "emulated"
+    target = cache_folder / f"{stem}-{real.name}-{digest}{suffix}"
+    if not target.exists():
+        cache_folder.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f"{target.name}.{os.getpid()}")
+        done = subprocess.run([*command, str(partial)], input=source, capture_output=True, text=True, check=False)  # noqa: S603
+        if done.returncode:
+            raise RuntimeError(f"cuda-emulated: kernels/{stem}.cu does not compile for {real.name}:\n{done.stderr}")
+        partial.replace(target)  # at once, so that two processes may build side by side
+    return target
+
+
+@cache
+def load(stem: str, real: str) -> ctypes.CDLL:
+    """The compiled file as a library."""
+    library = ctypes.CDLL(str(build(stem, np.dtype(real), ("-shared", "-fPIC"), ".so")))
+    library.emulator_message.restype = ctypes.c_void_p
+    return library

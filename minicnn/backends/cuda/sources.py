@@ -1,0 +1,114 @@
+"""The CUDA sources: where they lie, and the signatures of their kernels, read from the text itself.
+
+A launch is checked and its arguments are converted by what the ``.cu`` file declares, so there is no second list of
+signatures to keep in step. A kernel's parameters are scalars, and pointers to arrays.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+TYPES = {
+    "float": "float32", "double": "float64", "int": "int32", "i64": "int64", "unsigned": "uint32", "u8": "uint8",
+    "bool": "bool", "int8": "int8",
+}  # fmt: skip
+_KERNEL = re.compile(r"^KERNEL\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(([^)]*)\)", re.MULTILINE)
+_PARAMETER = re.compile(r"^(const\s+)?(\w+)\s*(\*?)\s*(?:__restrict__\s+)?(\w+)$")
+_INCLUDE = re.compile(r'^#include "([\w.]+)"$', re.MULTILINE)
+
+
+class Parameter(NamedTuple):
+    """One parameter of a kernel."""
+
+    name: str
+    type: str  # as written: real, acc, int, i64, ...
+    pointer: bool
+    const: bool
+
+
+class Kernel(NamedTuple):
+    """A ``__global__`` function."""
+
+    file: str  # stem of the .cu file
+    name: str
+    parameters: tuple[Parameter, ...]
+
+
+def folder() -> Path:
+    """``kernels/``: the wheel's copy, else that of the checkout."""
+    package = Path(__file__).parents[2]
+    packaged = package / "_kernels"
+    return packaged if packaged.is_dir() else package.parent / "kernels"
+
+
+@cache
+def text(stem: str) -> str:
+    """The source of ``kernels/<stem>.cu`` with its own includes put in place, once each."""
+    seen: set[str] = set()
+
+    def expand(name: str) -> str:
+        source = (folder() / name).read_text(encoding="utf-8").replace("#pragma once\n", "")
+
+        def put(match: re.Match[str]) -> str:
+            if match[1] in seen:
+                return ""
+            seen.add(match[1])
+            return expand(match[1])
+
+        return _INCLUDE.sub(put, source)
+
+    return expand(f"{stem}.cu")
+
+
+def stems() -> list[str]:
+    """Every kernel file."""
+    return sorted(path.stem for path in folder().glob("*.cu"))
+
+
+@cache
+def kernels(stem: str) -> dict[str, Kernel]:
+    """The kernels of a file by name."""
+    return {name: Kernel(stem, name, _parameters(stem, name, inside)) for name, inside in _KERNEL.findall(text(stem))}
+
+
+@cache
+def kernel(name: str) -> Kernel:
+    """The kernel ``"file.name"``."""
+    stem, _, function = name.partition(".")
+    found = kernels(stem).get(function)
+    if found is None:
+        raise ValueError(f"cuda: kernels/{stem}.cu has no kernel {function!r}; it has {', '.join(kernels(stem))}")
+    return found
+
+
+def _parameters(stem: str, name: str, inside: str) -> tuple[Parameter, ...]:
+    found = []
+    for part in filter(None, (" ".join(p.split()) for p in re.sub(r"//[^\n]*", "", inside).split(","))):
+        match = _PARAMETER.match(part.replace("*__restrict__", "* __restrict__").replace("* ", "*"))
+        if not match or (match[2] not in TYPES and match[2] not in {"real", "acc"}):
+            raise ValueError(f"kernels/{stem}.cu: {name} has a parameter that a launch cannot fill: {part!r}")
+        found.append(Parameter(match[4], match[2], bool(match[3]), bool(match[1])))
+    return tuple(found)
+
+
+def sum_type(real: "np.dtype[Any]") -> "np.dtype[Any]":
+    """What ``acc`` is for that element type."""
+    return np.dtype(np.float32) if real.itemsize == 2 else real
+
+
+def dtype_of(name: str, real: "np.dtype[Any]") -> "np.dtype[Any]":
+    """The dtype of a type as the sources spell it."""
+    if name == "real":
+        return real
+    return sum_type(real) if name == "acc" else np.dtype(TYPES[name])
+
+
+def spelled(real: "np.dtype[Any]") -> dict[str, str]:
+    """What REAL and ACC are defined as."""
+    words = {"float32": "float", "float64": "double", "float16": "__half", "bfloat16": "__nv_bfloat16"}
+    if real.name not in words:
+        raise TypeError(f"cuda: kernels are compiled for {', '.join(words)}; got {real.name}")
+    return {"REAL": words[real.name], "ACC": words[sum_type(real).name]}
