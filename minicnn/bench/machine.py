@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+_LIBRARIES = ("OPENBLAS_", "OMP_", "MKL_", "ONEDNN_", "NUMBA_")
+
 
 def processor() -> str:
     """The processor's own name where the system tells it."""
@@ -21,6 +23,7 @@ def processor() -> str:
 def stamp(packages: tuple[str, ...] = ("numpy", "numba", "scipy", "torch")) -> dict[str, object]:
     """Date, processor, cores, system, Python and the versions of the packages named (``None``: not installed).
 
+    ``environment`` holds the variables that choose kernels or threads of NumPy's, SciPy's and PyTorch's libraries.
     ``load`` is the average number of running processes in the minute before: what else the machine was doing.
     """
     found: dict[str, str | None] = {}
@@ -38,4 +41,5 @@ def stamp(packages: tuple[str, ...] = ("numpy", "numba", "scipy", "torch")) -> d
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": found,
+        "environment": {name: os.environ[name] for name in sorted(os.environ) if name.startswith(_LIBRARIES)},
     }

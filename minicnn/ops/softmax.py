@@ -17,17 +17,43 @@ class Softmax(Function):
 
     def forward(self, x: Array) -> Array:
         self.keep_outputs(0)
-        if not x.size:
-            return real(x)
         xp, x = self.xp, real(x)
+        if not x.size:
+            return x
+        fused = getattr(self.backend, "softmax", None)  # a backend may have it in one pass
+        if fused is not None:
+            return fused.softmax(x, self.dim)
         y = xp.subtract(x, xp.max(x, axis=self.dim, keepdims=True))
         y = xp.exp(y, out=y)
         return xp.divide(y, xp.sum(y, axis=self.dim, keepdims=True), out=y)
 
     def backward(self, gy: Tensor) -> Tensor:
         (y,) = self.kept_outputs()
-        gx = gy * y
-        return gx - y * sum(gx, self.dim, keepdim=True)
+        return SoftmaxGrad(self.dim)(gy, y)  # type: ignore[no-any-return]
+
+
+class SoftmaxGrad(Function):
+    """y * (gy - sum(gy * y)): linear in gy, quadratic in y."""
+
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+
+    def forward(self, gy: Array, y: Array) -> Array:
+        self.keep_inputs(0, 1)
+        fused = getattr(self.backend, "softmax", None)
+        if fused is not None and y.size:
+            return fused.softmax_grad(gy, y, self.dim)
+        xp = self.xp
+        gx = xp.multiply(gy, y)
+        return xp.subtract(gx, xp.multiply(y, xp.sum(gx, axis=self.dim, keepdims=True)))
+
+    def backward(self, ggx: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        gy, y = self.kept_inputs()
+        by_y = None
+        if self.needs(1):
+            through = sum(gy * y, self.dim, keepdim=True)
+            by_y = ggx * (gy - through) - gy * sum(ggx * y, self.dim, keepdim=True)
+        return SoftmaxGrad(self.dim)(ggx, y) if self.needs(0) else None, by_y
 
 
 def softmax(input: Tensor, dim: int) -> Tensor:
