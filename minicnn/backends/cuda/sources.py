@@ -17,6 +17,7 @@ TYPES = {
 }  # fmt: skip
 _KERNEL = re.compile(r"^KERNEL\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(([^)]*)\)", re.MULTILINE)
 _PARAMETER = re.compile(r"^(const\s+)?(\w+)\s*(\*?)\s*(?:__restrict__\s+)?(\w+)$")
+_LIST = re.compile(r"^#define ([A-Z]+) ((?:.*\\\n)*.*)$", re.MULTILINE)  # a word for several parameters
 _INCLUDE = re.compile(r'^#include "([\w.]+)"$', re.MULTILINE)
 
 
@@ -81,7 +82,13 @@ def stems() -> list[str]:
 @cache
 def kernels(stem: str) -> dict[str, Kernel]:
     """The kernels of a file by name."""
-    return {name: Kernel(stem, name, _parameters(stem, name, inside)) for name, inside in _KERNEL.findall(text(stem))}
+    source = text(stem)
+    lists = {word: meaning.replace("\\\n", " ") for word, meaning in _LIST.findall(source)}
+
+    def spelled_out(inside: str) -> str:
+        return re.sub(r"\b[A-Z]+\b", lambda match: lists.get(match[0], match[0]), inside)
+
+    return {name: Kernel(stem, name, _parameters(stem, name, spelled_out(p))) for name, p in _KERNEL.findall(source)}
 
 
 @cache
