@@ -20,13 +20,13 @@ ALGORITHMS: MappingProxyType[str, Any] = MappingProxyType(
     {
         "naive": naive,
         "im2col": im2col,
-        "implicit_gemm": implicit_gemm.of("", 1e-5),
+        "implicit_gemm": implicit_gemm.of("", 5e-6),
         "implicit_gemm_tf32": implicit_gemm.of("_tf32", 2e-3),
         "dense": dense,
         "pointwise": pointwise,
         "depthwise": depthwise,
-        "winograd": winograd.of(4, 5e-5),
-        "winograd_f2": winograd.of(2, 1e-5),
+        "winograd": winograd.of(4, 2e-5),
+        "winograd_f2": winograd.of(2, 5e-6),
     }
 )
 DEVICE_ONLY = ("implicit_gemm_tf32",)  # where the emulator multiplies fragments by other instructions than the device

@@ -10,7 +10,7 @@ from minicnn.backends.cuda.convolution.finishing import sum_parts
 from minicnn.backends.cuda.sources import sum_type
 from minicnn.core.types import Array
 
-ERROR = 1e-5  # max |y - y64| / max |y64| in float32
+ERROR = 5e-6  # max |y - y64| / max |y64| in float32
 RUN, THREADS = 8, 256  # as in the kernel: taps of a block, and its threads
 
 
@@ -60,6 +60,6 @@ def _runs(p: Problem) -> int:
 def _parts(p: Problem) -> tuple[int, int]:
     """Into how many parts the images are cut, and how many images each has: enough blocks, none too short."""
     wanted = max(1, thresholds.BLOCKS // max(1, p.out_channels * _runs(p)))
-    least = -(-thresholds.SHORTEST_SUM * THREADS // max(1, p.out_h * p.out_w))  # images with so many terms for each thread
+    least = -(-thresholds.SHORTEST_SUM * THREADS // max(1, p.out_h * p.out_w))  # images with that many for a thread
     together = max(1, -(-p.images // wanted), min(least, p.images))
     return max(1, -(-p.images // together)), together

@@ -16,7 +16,7 @@ from minicnn.backends.cuda import seam
 from minicnn.backends.cuda.convolution import thresholds
 from minicnn.core.types import Array
 
-ERROR = 1e-5  # max |y - y64| / max |y64| in float32
+ERROR = 5e-6  # max |y - y64| / max |y64| in float32
 
 
 class Chunk(NamedTuple):
