@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -54,12 +55,19 @@ def test_a_wrong_result_fails_the_parity_stage(monkeypatch: pytest.MonkeyPatch) 
     from minicnn.backends.cuda import pooling
 
     right = pooling.max_pool2d
-    monkeypatch.setattr(pooling, "max_pool2d", lambda *args: (right(*args)[0] * 1.01, right(*args)[1]))
-    mc.tensor([1.0]).to("cuda-emulated").backend.__dict__.pop("pooling", None)  # bound functions are kept
+
+    @functools.wraps(right)
+    def wrong(*args: Any) -> Any:
+        y, index = right(*args)
+        return y * 1.01, index
+
+    monkeypatch.setattr(pooling, "max_pool2d", wrong)
+    bound = mc.tensor([1.0]).to("cuda-emulated").backend.__dict__
+    bound.pop("pooling", None)
     try:
         found = gpu_stages.parity("cuda-emulated", ["max_pool2d/default_stride"])
     finally:
-        mc.tensor([1.0]).to("cuda-emulated").backend.__dict__.pop("pooling", None)
+        bound.pop("pooling", None)
     assert not found["passed"]
     assert "above" in found["troubles"][0]
 
