@@ -21,7 +21,9 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
     elsewhere = device not in {"", "cpu"}
     kept: dict[tuple[str, ...], tuple[Any, ...]] = {}
 
-    def prepare(layer: str, which: str, dtype: str, algorithm: str, samples: int = gate.SAMPLES) -> Work:
+    def prepare(
+        layer: str, which: str, dtype: str, algorithm: str, samples: int = gate.SAMPLES, transfers: bool = False
+    ) -> Work:
         chosen = parse(layer)
         reason = peer.cannot(which, chosen, dtype)
         if reason:
@@ -38,6 +40,9 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
             "error": min(verdict.error, 1e300), "bound": bound, "wrong": not verdict.error <= bound,
             "jit": max(0.0, verdict.small_first - verdict.small_second), "first": verdict.first,
         }
+        if transfers:  # from the host and back, waited for
+            a, b = gate.operands(which, chosen, dtype)
+            return Work(lambda: compute(chosen, a, b), facts | {"peak_bytes": None})
         work = _work(chosen, which, dtype, algorithm)
         facts["peak_bytes"] = None if elsewhere else _peak(work)
         return Work(work, facts, peer.clock if elsewhere else host_clock)
