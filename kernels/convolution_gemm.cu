@@ -242,8 +242,8 @@ KERNEL __launch_bounds__(256, BLOCKS) forward(const real* x, const real* w, cons
                                               int tiles, bool relu) {
   forward_by<Micro<8>>(x, w, bias, y, PROBLEM_VALUES, tiles, relu);
 }
-KERNEL __launch_bounds__(256, BLOCKS) forward_small(const real* x, const real* w, const real* bias, real* y, PROBLEM,
-                                                    int tiles, bool relu) {
+KERNEL __launch_bounds__(256) forward_small(const real* x, const real* w, const real* bias, real* y, PROBLEM,
+                                            int tiles, bool relu) {
   forward_by<Micro<4>>(x, w, bias, y, PROBLEM_VALUES, tiles, relu);
 }
 KERNEL __launch_bounds__(256, BLOCKS) forward_tf32(const real* x, const real* w, const real* bias, real* y, PROBLEM,
@@ -254,7 +254,7 @@ KERNEL __launch_bounds__(256, BLOCKS) forward_tf32(const real* x, const real* w,
 KERNEL __launch_bounds__(256, BLOCKS) input_grad(const real* gy, const real* w, real* gx, PROBLEM, int tiles) {
   input_grad_by<Micro<8>>(gy, w, gx, PROBLEM_VALUES, tiles);
 }
-KERNEL __launch_bounds__(256, BLOCKS) input_grad_small(const real* gy, const real* w, real* gx, PROBLEM, int tiles) {
+KERNEL __launch_bounds__(256) input_grad_small(const real* gy, const real* w, real* gx, PROBLEM, int tiles) {
   input_grad_by<Micro<4>>(gy, w, gx, PROBLEM_VALUES, tiles);
 }
 KERNEL __launch_bounds__(256, BLOCKS) input_grad_tf32(const real* gy, const real* w, real* gx, PROBLEM, int tiles) {
@@ -265,8 +265,8 @@ KERNEL __launch_bounds__(256, BLOCKS) weight_grad(const real* gy, const real* x,
                                                   int length) {
   weight_grad_by<Micro<8>>(gy, x, parts, PROBLEM_VALUES, tiles, length);
 }
-KERNEL __launch_bounds__(256, BLOCKS) weight_grad_small(const real* gy, const real* x, acc* parts, PROBLEM, int tiles,
-                                                        int length) {
+KERNEL __launch_bounds__(256) weight_grad_small(const real* gy, const real* x, acc* parts, PROBLEM, int tiles,
+                                                int length) {
   weight_grad_by<Micro<4>>(gy, x, parts, PROBLEM_VALUES, tiles, length);
 }
 KERNEL __launch_bounds__(256, BLOCKS) weight_grad_tf32(const real* gy, const real* x, acc* parts, PROBLEM, int tiles,

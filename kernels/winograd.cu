@@ -17,6 +17,7 @@
 //   access       neighbouring threads write neighbouring elements; a row of d is E neighbouring pixels
 //
 // Tiles are counted (n, tile row, tile column) over the batch; a call handles `many` of them from `first` on.
+// Transformed elements are acc: the matrices would cost half types most of their digits.
 // Deterministic: every element is computed by one thread.
 //
 // Lavin, Gray, Fast algorithms for convolutional neural networks, CVPR 2016, sections 4 and 5.
@@ -120,7 +121,7 @@ struct Planes {
 };
 
 template <class F>
-__device__ __forceinline__ void transform_filter(const real* w, real* u, int group_out, int group_in, bool turned,
+__device__ __forceinline__ void transform_filter(const real* w, acc* u, int group_out, int group_in, bool turned,
                                                  i64 i, i64 count) {
   acc v[3][3], to[F::E][F::E];
 #pragma unroll
@@ -129,10 +130,10 @@ __device__ __forceinline__ void transform_filter(const real* w, real* u, int gro
   const i64 o = i / group_in, c = i % group_in, g = o / group_out;
   const i64 place = turned ? (g * group_in + c) * group_out + o % group_out : i;
 #pragma unroll
-  for (int e = 0; e < F::E * F::E; e++) u[e * count + place] = real(to[e / F::E][e % F::E]);
+  for (int e = 0; e < F::E * F::E; e++) u[e * count + place] = to[e / F::E][e % F::E];
 }
 
-KERNEL filters(const real* w, real* u, int group_out, int group_in, bool turned, int m, i64 count) {
+KERNEL filters(const real* w, acc* u, int group_out, int group_in, bool turned, int m, i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
   if (m == 4) transform_filter<F4>(w, u, group_out, group_in, turned, i, count);
@@ -140,7 +141,7 @@ KERNEL filters(const real* w, real* u, int group_out, int group_in, bool turned,
 }
 
 template <class F>
-__device__ __forceinline__ void transform_input(const real* x, real* v, const Planes& p, int top, int left, i64 tile,
+__device__ __forceinline__ void transform_input(const real* x, acc* v, const Planes& p, int top, int left, i64 tile,
                                                 int channel, i64 i, i64 count) {
   acc d[F::E][F::E], to[F::E][F::E];
   const int row = p.row(tile) * F::M - top, col = p.col(tile) * F::M - left;
@@ -154,11 +155,11 @@ __device__ __forceinline__ void transform_input(const real* x, real* v, const Pl
     }
   both_ways(d, to, F::input);
 #pragma unroll
-  for (int e = 0; e < F::E * F::E; e++) v[e * count + i] = real(to[e / F::E][e % F::E]);
+  for (int e = 0; e < F::E * F::E; e++) v[e * count + i] = to[e / F::E][e % F::E];
 }
 
 // `together`: channels of a group that stand beside each other, V[e, g, tile, channel]; 0 for V[e, channel, tile].
-KERNEL input_tiles(const real* x, real* v, int channels, int h, int w, int tiles_h, int tiles_w, int top, int left,
+KERNEL input_tiles(const real* x, acc* v, int channels, int h, int w, int tiles_h, int tiles_w, int top, int left,
                    int together, int m, i64 first, i64 many, i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
@@ -170,11 +171,11 @@ KERNEL input_tiles(const real* x, real* v, int channels, int h, int w, int tiles
 }
 
 template <class F>
-__device__ __forceinline__ void transform_output(const real* products, const real* bias, real* y, const Planes& p,
+__device__ __forceinline__ void transform_output(const acc* products, const real* bias, real* y, const Planes& p,
                                                  bool relu, i64 tile, int channel, i64 i, i64 count) {
   acc v[F::E][F::E], to[F::M][F::M];
 #pragma unroll
-  for (int e = 0; e < F::E * F::E; e++) v[e / F::E][e % F::E] = acc(products[e * count + i]);
+  for (int e = 0; e < F::E * F::E; e++) v[e / F::E][e % F::E] = products[e * count + i];
   both_ways(v, to, F::output);
   const int row = p.row(tile) * F::M, col = p.col(tile) * F::M;
   real* plane = y + p.plane(tile, channel);
@@ -188,7 +189,7 @@ __device__ __forceinline__ void transform_output(const real* products, const rea
     }
 }
 
-KERNEL output_tiles(const real* products, const real* bias, real* y, int channels, int h, int w, int tiles_h,
+KERNEL output_tiles(const acc* products, const real* bias, real* y, int channels, int h, int w, int tiles_h,
                     int tiles_w, bool relu, int m, i64 first, i64 many, i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
@@ -198,7 +199,7 @@ KERNEL output_tiles(const real* products, const real* bias, real* y, int channel
 }
 
 template <class F>
-__device__ __forceinline__ void transform_grad(const real* gy, real* d, const Planes& p, i64 tile, int channel, i64 i,
+__device__ __forceinline__ void transform_grad(const real* gy, acc* d, const Planes& p, i64 tile, int channel, i64 i,
                                                i64 count) {
   acc v[F::M][F::M], to[F::E][F::E];
   const int row = p.row(tile) * F::M, col = p.col(tile) * F::M;
@@ -210,10 +211,10 @@ __device__ __forceinline__ void transform_grad(const real* gy, real* d, const Pl
       v[r][c] = row + r < p.h && col + c < p.w ? acc(plane[(row + r) * p.w + col + c]) : acc(0);
   both_ways(v, to, F::grad);
 #pragma unroll
-  for (int e = 0; e < F::E * F::E; e++) d[e * count + i] = real(to[e / F::E][e % F::E]);
+  for (int e = 0; e < F::E * F::E; e++) d[e * count + i] = to[e / F::E][e % F::E];
 }
 
-KERNEL grad_tiles(const real* gy, real* d, int channels, int h, int w, int tiles_h, int tiles_w, int m, i64 first,
+KERNEL grad_tiles(const real* gy, acc* d, int channels, int h, int w, int tiles_h, int tiles_w, int m, i64 first,
                   i64 many, i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
@@ -223,16 +224,16 @@ KERNEL grad_tiles(const real* gy, real* d, int channels, int h, int w, int tiles
 }
 
 template <class F>
-__device__ __forceinline__ void transform_filter_grad(const real* sums, real* gw, i64 i, i64 count) {
+__device__ __forceinline__ void transform_filter_grad(const acc* sums, real* gw, i64 i, i64 count) {
   acc v[F::E][F::E], to[3][3];
 #pragma unroll
-  for (int e = 0; e < F::E * F::E; e++) v[e / F::E][e % F::E] = acc(sums[e * count + i]);
+  for (int e = 0; e < F::E * F::E; e++) v[e / F::E][e % F::E] = sums[e * count + i];
   both_ways(v, to, F::filter_grad);
 #pragma unroll
   for (int k = 0; k < 9; k++) gw[i * 9 + k] = real(to[k / 3][k % 3]);
 }
 
-KERNEL filter_grads(const real* sums, real* gw, int m, i64 count) {
+KERNEL filter_grads(const acc* sums, real* gw, int m, i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
   if (m == 4) transform_filter_grad<F4>(sums, gw, i, count);

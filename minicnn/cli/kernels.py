@@ -96,7 +96,7 @@ def sanitize(options: argparse.Namespace) -> int:
         print(f"{f.stem} {f.real} {f.sanitizer}: {f.launches} launches, {'clean' if f.clean else 'FOUND'}")
         if not f.clean:
             print(f.report)
-    missing = [f"{s}.{k}" for s in stems for k in sources.kernels(s) if k not in launched]
+    missing = [k for s in stems for k in (f"{s}.{name}" for name in sources.kernels(s)) if k not in launched]
     if missing:
         print(f"never launched by a case: {', '.join(missing)}")
     return 0 if all(f.clean for f in findings) else 1

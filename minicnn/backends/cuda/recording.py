@@ -44,18 +44,18 @@ def recording(folder: Path, threads: int = 2048, copies: int = 3) -> Iterator[se
     """Write launches into ``folder/<stem>-<dtype>/``: of each kernel up to ``copies`` different ones.
 
     Launches of more than ``threads`` threads are left out: a replay makes a thread of the system for each. Yields the
-    names of the kernels that were written.
+    kernels that were written, as ``"file.kernel"``.
     """
     written: set[str] = set()
-    seen: dict[tuple[str, str], set[Any]] = {}
+    seen: dict[tuple[sources.Kernel, str], set[Any]] = {}
 
     def write(kernel: sources.Kernel, real: "np.dtype[Any]", grid: Shape, block: Shape, args: list[Any]) -> None:
         shapes = tuple(a.shape if isinstance(a, EmulatedArray) else None for a in args)
-        launches = seen.setdefault((kernel.name, real.name), set())
+        launches = seen.setdefault((kernel, real.name), set())
         if np.prod(grid) * np.prod(block) > threads or len(launches) >= copies or (grid, shapes) in launches:
             return
         launches.add((grid, shapes))
-        written.add(kernel.name)
+        written.add(f"{kernel.file}.{kernel.name}")
         place = folder / f"{kernel.file}-{real.name}"
         place.mkdir(parents=True, exist_ok=True)
         data = [struct.pack("7I", *grid, *block, len(args)), *(_packed(a) for a in args)]

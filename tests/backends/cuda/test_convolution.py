@@ -7,6 +7,7 @@ import minicnn as mc
 from minicnn.backends.convolution import PASSES, Problem
 from minicnn.backends.cpu import convolution as cpu
 from minicnn.backends.cuda import convolution as table
+from minicnn.backends.cuda import recording, sources
 from minicnn.backends.cuda.convolution import thresholds
 from minicnn.backends.cuda.emulator import compiler
 from minicnn.core.device import device
@@ -228,3 +229,29 @@ def test_no_pass_claims_more_workspace_than_the_limit(name):
             if not table.ALGORITHMS[name].cannot(which, p):
                 filters = 64 * 2 * p.out_channels * p.taps  # Winograd's transformed filters come on top
                 assert table.ALGORITHMS[name].workspace(which, p, 4) <= thresholds.WORKSPACE + filters
+
+
+SHORT = {  # few terms: every barrier is one of 256 threads of the system
+    "several blocks": Problem(1, 1, 2, 66, 7, 10, 7, 10, 2, 1, 1, 1, 1, 0),
+    "large tiles": Problem(1, 1, 65, 65, 6, 11, 6, 11, 1, 1),
+    "a filter a channel": Problem(2, 2, 2, 2, 5, 5, 3, 3, 3, 3, 2, 2, 1, 1),
+    "tiles of images": Problem(2, 1, 2, 3, 5, 6, 5, 6, 3, 3, 1, 1, 1, 1),
+    "pixels": Problem(1, 1, 3, 2, 16, 16, 16, 16, 1, 1),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_sanitizers_find_no_race_and_no_overrun_in_any_kernel(backend, monkeypatch, tmp_path):
+    with recording.recording(tmp_path, copies=2) as launched:
+        for blocks in (thresholds.BLOCKS, 1):  # 1: large tiles are taken
+            monkeypatch.setattr(thresholds, "BLOCKS", blocks)
+            for name in NAMES:  # the fragments of tensor cores are shuffled through one barrier a product: too slow
+                for p in SHORT.values():
+                    check(backend, name, p, 1e-2, np.float32)
+    stems = ("convolution", "convolution_gemm", "depthwise", "im2col", "winograd")
+    kernels = {f"{stem}.{name}" for stem in stems for name in sources.kernels(stem)}
+    assert launched == {name for name in kernels if "tf32" not in name}
+    for sanitizer in recording.SANITIZERS:
+        for finding in recording.replay(tmp_path, sanitizer):
+            assert finding.clean, (finding.stem, sanitizer, finding.report)

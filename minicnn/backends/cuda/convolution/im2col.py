@@ -14,6 +14,7 @@ from typing import NamedTuple
 from minicnn.backends.convolution import Problem
 from minicnn.backends.cuda import seam
 from minicnn.backends.cuda.convolution import thresholds
+from minicnn.backends.cuda.sources import sum_type
 from minicnn.core.types import Array
 
 ERROR = 5e-6  # max |y - y64| / max |y64| in float32
@@ -92,12 +93,12 @@ def input_grad(gy: Array, w: Array, p: Problem) -> Array:
 
 def weight_grad(gy: Array, x: Array, p: Problem) -> Array:
     """Gradient of ``sum(gy * conv(x, w))`` by w."""
-    gw = seam.xp().zeros((p.groups, p.out_channels // p.groups, p.taps), gy.dtype)
+    gw = seam.xp().zeros((p.groups, p.out_channels // p.groups, p.taps), sum_type(gy.dtype))
     for chunk in _chunks(p, gy.itemsize):
         columns = seam.empty((p.groups, chunk.length, p.taps), x.dtype)
         seam.elementwise("im2col.im2col_by_window", columns.size, x, columns, *p, *chunk.sizes, columns.size)
         gw += seam.xp().matmul(_outputs(gy, p, chunk), columns)
-    return gw.reshape(p.w_shape)
+    return gw.reshape(p.w_shape).astype(gy.dtype, copy=False)
 
 
 def _outputs(gy: Array, p: Problem, chunk: Chunk) -> Array:

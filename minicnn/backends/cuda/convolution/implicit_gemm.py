@@ -4,7 +4,7 @@ No columns go through memory; ``kernels/convolution_gemm.cu`` has the three prod
 passes are one kernel each. The weight gradient's long sums are cut into parts, by sizes alone, and joined in order.
 
 ``implicit_gemm_tf32`` is the same on tensor cores: factors are rounded to 10 bits of mantissa, sums stay float32. It is
-never chosen by rule, and refuses float64.
+never chosen by rule, and refuses float64. float16 loses nothing by it, so ``implicit_gemm`` is that for float16.
 """
 
 from functools import partial
@@ -63,32 +63,30 @@ def operations(suffix: str, which: str, p: Problem) -> int:
 
 def forward(suffix: str, x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = False) -> Array:
     """``y = conv(x, w) + bias``, or ``max(y, 0)``."""
-    _check(suffix, x)
-    y, cut = seam.empty(p.y_shape, x.dtype), _cut(suffix, "forward", p)
+    y, cut = seam.empty(p.y_shape, x.dtype), _cut(_kernels(suffix, x), "forward", p)
     seam.launch(cut.kernel, cut.grid, THREADS, x, w, bias, y, *p, cut.columns, relu)
     return y
 
 
 def input_grad(suffix: str, gy: Array, w: Array, p: Problem) -> Array:
     """Gradient of ``sum(gy * conv(x, w))`` by x."""
-    _check(suffix, gy)
-    gx, cut = seam.empty(p.x_shape, gy.dtype), _cut(suffix, "input_grad", p)
+    gx, cut = seam.empty(p.x_shape, gy.dtype), _cut(_kernels(suffix, gy), "input_grad", p)
     seam.launch(cut.kernel, cut.grid, THREADS, gy, w, gx, *p, cut.columns)
     return gx
 
 
 def weight_grad(suffix: str, gy: Array, x: Array, p: Problem) -> Array:
     """Gradient of ``sum(gy * conv(x, w))`` by w."""
-    _check(suffix, gy)
-    cut = _cut(suffix, "weight_grad", p)
+    cut = _cut(_kernels(suffix, gy), "weight_grad", p)
     parts = seam.empty((cut.parts, *p.w_shape), sum_type(gy.dtype))
     seam.launch(cut.kernel, cut.grid, THREADS, gy, x, parts, *p, cut.columns, cut.length)
     return sum_parts(parts, p.w_shape, gy.dtype)
 
 
-def _check(suffix: str, x: Array) -> None:
+def _kernels(suffix: str, x: Array) -> str:
     if suffix and x.dtype == np.float64:
         raise TypeError("conv_algorithm: 'implicit_gemm_tf32' rounds to 10 bits; it takes no float64, got float64")
+    return "_tf32" if x.itemsize == 2 else suffix
 
 
 def _cut(suffix: str, which: str, p: Problem) -> Cut:

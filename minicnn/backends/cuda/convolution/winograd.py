@@ -6,7 +6,7 @@
 
 e counts the (m+2)^2 elements of a transformed tile: for each a matrix product over channels (or tiles), which cuBLAS
 does in one batched call. Transformed tiles take (m+2)^2 / m^2 times the memory of their maps, so they are made chunk by
-chunk within ``WORKSPACE``; chunks come in order, so sums do too.
+chunk within ``WORKSPACE``; chunks come in order, so sums do too. Of float16 arrays they are float32.
 
 Lavin, Gray, *Fast algorithms for convolutional neural networks*, CVPR 2016, sections 4 and 5.
 """
@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from minicnn.backends.convolution import Problem
 from minicnn.backends.cuda import seam
 from minicnn.backends.cuda.convolution import thresholds
+from minicnn.backends.cuda.sources import sum_type
 from minicnn.core.types import Array
 
 
@@ -34,7 +35,7 @@ def workspace(m: int, which: str, p: Problem, item: int) -> int:
     """Bytes of scratch memory of that pass: transformed filters, and tiles of a chunk before and after the product."""
     first = next(_chunks(m, which, p, item), (0, 0))
     filters = p.out_channels * (p.in_channels // p.groups) * (2 if which == "weight_grad" else 1)
-    return (m + 2) ** 2 * item * (filters + (p.in_channels + p.out_channels) * first[1])
+    return (m + 2) ** 2 * max(4, item) * (filters + (p.in_channels + p.out_channels) * first[1])
 
 
 def operations(m: int, which: str, p: Problem) -> int:
@@ -69,9 +70,9 @@ def weight_grad(m: int, gy: Array, x: Array, p: Problem) -> Array:
     """Gradient of ``sum(gy * conv(x, w))`` by w."""
     xp, tiles, elements = seam.xp(), _tiles(m, "weight_grad", p), (m + 2) ** 2
     inputs, outputs = p.in_channels // p.groups, p.out_channels // p.groups
-    sums = xp.zeros((elements, p.groups, outputs, inputs), gy.dtype)
+    sums = xp.zeros((elements, p.groups, outputs, inputs), sum_type(gy.dtype))
     for first, many in _chunks(m, "weight_grad", p, gy.itemsize):
-        d = seam.empty((elements, p.groups, outputs, many), gy.dtype)
+        d = seam.empty((elements, p.groups, outputs, many), sums.dtype)
         count = p.out_channels * many
         seam.elementwise("winograd.grad_tiles", count, gy, d, *gy.shape[1:], *tiles, m, first, many, count)
         v = _input_tiles(m, x, tiles, (p.top, p.left), first, many, together=inputs)
@@ -92,14 +93,14 @@ def _chunks(m: int, which: str, p: Problem, item: int) -> Iterator[tuple[int, in
     """First tile and number of tiles of each chunk."""
     down, across = _tiles(m, which, p)
     total = p.images * down * across
-    many = max(1, thresholds.WORKSPACE // (item * (m + 2) ** 2 * (p.in_channels + p.out_channels)))
+    many = max(1, thresholds.WORKSPACE // (max(4, item) * (m + 2) ** 2 * (p.in_channels + p.out_channels)))
     return ((first, min(many, total - first)) for first in range(0, total, many))
 
 
 def _filters(m: int, w: Array, p: Problem, turned: bool) -> Array:
     """(E^2, G, O/G, C/G), or (E^2, G, C/G, O/G) where they are turned."""
     sizes = (p.out_channels // p.groups, p.in_channels // p.groups)
-    u = seam.empty(((m + 2) ** 2, p.groups, *(reversed(sizes) if turned else sizes)), w.dtype)
+    u = seam.empty(((m + 2) ** 2, p.groups, *(reversed(sizes) if turned else sizes)), sum_type(w.dtype))
     count = w.size // 9
     seam.elementwise("winograd.filters", count, w, u, *sizes, turned, m, count)
     return u
@@ -110,7 +111,7 @@ def _input_tiles(
 ) -> Array:
     """(E^2, channels * many): channel by channel, or with that many channels beside each other."""
     count = x.shape[1] * many
-    v = seam.empty(((m + 2) ** 2, count), x.dtype)
+    v = seam.empty(((m + 2) ** 2, count), sum_type(x.dtype))
     sizes = (*x.shape[1:], *tiles, *padding, together, m, first, many, count)
     seam.elementwise("winograd.input_tiles", count, x, v, *sizes)
     return v
