@@ -24,6 +24,10 @@ class Backend:
         """A copy as a NumPy array."""
         return self.runtime.to_host(array)
 
+    def uploader(self) -> Any:
+        """Copies batches to the device ahead of their use: ``start(host arrays)``, then ``finish``."""
+        return self.runtime.uploader()
+
     def __getattr__(self, name: str) -> "Room":
         if name.startswith("_"):
             raise AttributeError(name)

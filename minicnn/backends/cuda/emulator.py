@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import threading
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ import numpy as np
 
 from minicnn.backends.cuda import emulated_arrays, sources
 from minicnn.backends.cuda.emulated_arrays import EmulatedArray
-from minicnn.core.types import Shape
+from minicnn.core.device import DeviceUnavailableError
+from minicnn.core.types import Array, Shape
 
 FLAGS = ("-std=c++20", "-O1", "-fno-strict-aliasing", "-ffp-contract=off", "-Wno-unknown-pragmas")
 _LOCK = threading.Lock()  # fibers take turns on one CPU thread
@@ -31,7 +33,7 @@ class EmulatedRuntime:
 
     def __init__(self) -> None:
         if compiler() is None:
-            raise RuntimeError("cuda-emulated: needs a C++20 compiler; found neither g++ nor $CXX")
+            raise DeviceUnavailableError("cuda-emulated: needs a C++20 compiler; found neither g++ nor $CXX")
 
     def run(self, kernel: sources.Kernel, real: "np.dtype[Any]", grid: Shape, block: Shape, args: list[Any]) -> None:
         library = load(kernel.file, real.name)
@@ -39,8 +41,8 @@ class EmulatedRuntime:
         pointers = (ctypes.c_void_p * len(values))(*[v.ctypes.data for v in values])
         sizes = (ctypes.c_uint * 6)(*grid, *block)
         with _LOCK:
-            if RECORDER is not None:
-                RECORDER(kernel, real, grid, block, args)
+            for listener in LISTENERS:
+                listener(kernel, real, grid, block, args)
             failed = library[f"emulate_{kernel.name}"](sizes, pointers)
             if failed:
                 message = ctypes.cast(library.emulator_message(), ctypes.c_char_p).value or b""
@@ -52,8 +54,23 @@ class EmulatedRuntime:
     def is_array(self, value: Any) -> bool:
         return isinstance(value, EmulatedArray)
 
+    def uploader(self) -> "Uploader":
+        return Uploader()
 
-RECORDER: Any = None  # called with every launch; sanitizers replay what it wrote (``recording.py``)
+
+class Uploader:
+    """Copies to the device, at once: there is nothing here that could go on meanwhile."""
+
+    def start(self, hosts: Sequence[Any]) -> list[Array]:
+        """Copy."""
+        return [emulated_arrays.array(host) for host in hosts]
+
+    def finish(self, started: list[Array]) -> list[Array]:
+        """The arrays."""
+        return started
+
+
+LISTENERS: list[Any] = []  # called with every launch before it runs, as ``run`` is (``recording.py``)
 
 
 def _value(argument: Any) -> Any:

@@ -32,6 +32,9 @@ class Runtime(Protocol):
     def is_array(self, value: Any) -> bool:
         """Whether it is an array of this device."""
 
+    def uploader(self) -> Any:
+        """``start(host arrays)`` begins to copy them here, ``finish(started)`` gives the arrays."""
+
 
 class _Current(threading.local):
     runtime: Runtime | None = None
