@@ -39,8 +39,8 @@ def softmax_cross_entropy(
     sums, bad, out = seam.empty((blocks, 2), np.float64), seam.empty(blocks, np.int64), seam.empty(4, np.float64)
     flat = seam.contiguous(labels).astype(np.int64, copy=False)
     seam.launch(
-        "losses.softmax_cross_entropy", blocks, _THREADS, seam.contiguous(z), flat, _weights(weight), p, losses, sums, bad,
-        rows, classes, positions, width, ignore_index, smoothing,
+        "losses.softmax_cross_entropy", blocks, _THREADS, seam.contiguous(z), flat, _weights(weight), p, losses, sums,
+        bad, rows, classes, positions, width, ignore_index, smoothing,
     )  # fmt: skip
     seam.launch("losses.add_blocks", 1, _THREADS, sums, bad, out, blocks, real=z.dtype)
     total, mass, mean, first = seam.runtime().to_host(out).tolist()

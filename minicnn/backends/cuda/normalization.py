@@ -30,18 +30,18 @@ class _Rows(NamedTuple):
     moved: bool  # outer and length were joined by a transposed copy
 
     @property
-    def count(self) -> int:
+    def elements(self) -> int:
         return self.outer * self.length
 
     @property
     def slices(self) -> int:
         """Into how many blocks' work a row is cut; by sizes alone, so that a result depends on nothing else."""
-        return max(1, min(-(-ENOUGH // self.rows), self.count // SLICE))
+        return max(1, min(-(-ENOUGH // self.rows), self.elements // SLICE))
 
     @property
     def threads(self) -> int:
         """Of a block: enough for a slice."""
-        return max(32, min(THREADS, _power(self.count // self.slices)))
+        return max(32, min(THREADS, _power(self.elements // self.slices)))
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -115,9 +115,9 @@ def normalize_grad(
     if slices == 1:
         seam.launch("normalization.normalize_grad", grid, seen.threads, *inputs, *given, gx, sums, *seen.sizes, *last)
     else:
-        seam.launch("normalization.gradient_sums", grid, seen.threads, *inputs, *given, sums, *seen.sizes, slices, *last)
-        arrays = *inputs, *given, sums, gx
-        seam.launch("normalization.gradient_apply", grid, seen.threads, *arrays, *seen.sizes, slices, *last)
+        arrays, sizes = (*inputs, *given, sums), (*seen.sizes, slices, *last)
+        seam.launch("normalization.gradient_sums", grid, seen.threads, *arrays, *sizes)
+        seam.launch("normalization.gradient_apply", grid, seen.threads, *arrays, gx, *sizes)
     slots = slices * view[1]  # rows of one group follow each other with all groups between them
     if view[3] > 1:
         sums, slots = _parameter_sums(inputs[0], inputs[1], given, view, eps)
@@ -138,8 +138,8 @@ def _parameter_sums(gy: Array, x: Array, given: tuple[Array, Array], view: Shape
     blocks = -(-groups * parts // THREADS)
     slots = max(1, min(SLOTS, repeats // 16, -(-ENOUGH // blocks)))
     sums = seam.empty((slots, groups, parts, 2), np.float64)
-    sizes = repeats, groups, parts, eps
-    seam.launch("normalization.column_sums", (blocks, slots), THREADS, gy, x, *given, sums, *sizes)
+    grid = blocks, slots
+    seam.launch("normalization.column_sums", grid, THREADS, gy, x, *given, sums, repeats, groups, parts, eps)
     return sums, slots
 
 

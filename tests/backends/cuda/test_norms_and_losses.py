@@ -1,4 +1,4 @@
-"""What the cases are too small for: slices, several blocks, means far from zero, NaN, wrong labels, unaligned arrays."""
+"""What the cases are too small for: slices, several blocks, means far from zero, NaN, wrong labels, odd addresses."""
 
 from __future__ import annotations
 
@@ -131,13 +131,22 @@ def test_the_first_wrong_label_is_found_among_several_blocks(gpu: Any, positions
     z, labels = np.zeros((600, 2, positions), np.float32), np.zeros((600, positions), np.int64)
     labels[411:500, -1] = 7
     expected = cpu_losses.softmax_cross_entropy(z, labels, None, -100, 0.0)[5]
-    assert gpu.losses.softmax_cross_entropy(*there(gpu, z, labels), None, -100, 0.0)[5] == expected == 412 * positions - 1
+    found = gpu.losses.softmax_cross_entropy(*there(gpu, z, labels), None, -100, 0.0)[5]
+    assert found == expected == 412 * positions - 1
 
 
 @pytest.mark.parametrize("positions", [1, 2])
 def test_rows_that_are_not_finite(gpu: Any, positions: int) -> None:
     inf, nan = np.inf, np.nan
-    rows = [[0, nan, 1], [inf, 0, 0], [-inf, 0, 3], [-inf, -inf, -inf], [0, -inf, -inf], [1e30, -1e30, 0], [-inf, -inf, 2]]
+    rows = [
+        [0, nan, 1],
+        [inf, 0, 0],
+        [-inf, 0, 3],
+        [-inf, -inf, -inf],
+        [0, -inf, -inf],
+        [1e30, -1e30, 0],
+        [-inf, -inf, 2],
+    ]
     z = np.repeat(np.array(rows, np.float32)[:, :, None], positions, 2)
     labels = np.zeros((len(rows), positions), np.int64)
     losses, p, *sums = cpu_losses.softmax_cross_entropy(z, labels, None, -100, 0.0)
@@ -161,7 +170,7 @@ def test_nothing_to_lose(gpu: Any) -> None:
         assert np.isnan(mean)
 
 
-# -- streaming kernels ---------------------------------------------------------------------------------------------------
+# -- streaming kernels ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 1023, 1025])

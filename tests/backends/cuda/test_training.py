@@ -24,7 +24,9 @@ OPTIMISERS: dict[str, Callable[[Any], Any]] = {
     "adagrad": lambda p: mc.optim.Adagrad(p, lr=0.1, lr_decay=0.1, initial_accumulator_value=0.1),
     "adadelta": lambda p: mc.optim.Adadelta(p, weight_decay=0.01),
     "rmsprop": lambda p: mc.optim.RMSprop(p, lr=0.01, eps=0.01),
-    "rmsprop-centered": lambda p: mc.optim.RMSprop(p, lr=0.01, momentum=0.9, centered=True, eps_inside_root=True, eps=0.1),
+    "rmsprop-centered": lambda p: mc.optim.RMSprop(
+        p, lr=0.01, momentum=0.9, centered=True, eps_inside_root=True, eps=0.1
+    ),
     "adam": lambda p: mc.optim.Adam(p, lr=0.01, eps=1e-3, weight_decay=0.01),
     "adam-amsgrad": lambda p: mc.optim.Adam(p, lr=0.01, eps=1e-3, amsgrad=True),
     "adamw": lambda p: mc.optim.AdamW(p, lr=0.01, eps=1e-3, weight_decay=0.1),
