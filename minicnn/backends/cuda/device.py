@@ -4,7 +4,7 @@ Nothing here runs before a Tensor asks for the device; importing CuPy needs no d
 by link and said in one error.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -39,6 +39,17 @@ class CupyRuntime:
 
     def synchronize(self) -> None:
         self.namespace.cuda.Device().synchronize()
+
+    def clock(self, call: Callable[[], object], count: int) -> float:
+        """Seconds that so many calls take on the device: between two events on its stream."""
+        begin, end = self.namespace.cuda.Event(), self.namespace.cuda.Event()
+        self.synchronize()
+        begin.record()
+        for _ in range(count):
+            call()
+        end.record()
+        end.synchronize()
+        return float(self.namespace.cuda.get_elapsed_time(begin, end)) / 1e3
 
     def memory_stats(self) -> dict[str, int]:
         pool, pinned = self.namespace.get_default_memory_pool(), self.namespace.get_default_pinned_memory_pool()

@@ -10,7 +10,8 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,13 @@ class EmulatedRuntime:
 
     def is_array(self, value: Any) -> bool:
         return isinstance(value, EmulatedArray)
+
+    def clock(self, call: Callable[[], object], count: int) -> float:
+        """Seconds of the CPU, which say nothing about a GPU."""
+        start = time.perf_counter()
+        for _ in range(count):
+            call()
+        return time.perf_counter() - start
 
     def uploader(self) -> "Uploader":
         return Uploader()

@@ -5,7 +5,7 @@ device they mean is the runtime that was entered by :func:`on`; ``Backend`` ente
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -31,6 +31,9 @@ class Runtime(Protocol):
 
     def is_array(self, value: Any) -> bool:
         """Whether it is an array of this device."""
+
+    def clock(self, call: Callable[[], object], count: int) -> float:
+        """Seconds that so many calls take on the device."""
 
     def uploader(self) -> Any:
         """``start(host arrays)`` begins to copy them here, ``finish(started)`` gives the arrays."""
