@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 
 import minicnn
-from minicnn.cli import bench, catalogue, conv, doctor, exercise, gradcheck, run, tune, warmup
+from minicnn.cli import bench, catalogue, conv, doctor, exercise, gradcheck, kernels, run, tune, warmup
 
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
-SUBCOMMANDS = (catalogue, run, doctor, warmup, gradcheck, exercise, bench, conv, tune)
+SUBCOMMANDS = (catalogue, run, doctor, warmup, gradcheck, exercise, bench, conv, tune, kernels)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -44,9 +44,7 @@ def missing_link() -> str | None:
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:  # noqa: BLE001 - CuPy has an error class for each library below it
-        return (
-            f"CuPy {cupy.__version__} is installed, but the driver does not answer ({error}); install the driver"
-        )
+        return f"CuPy {cupy.__version__} is installed, but the driver does not answer ({error}); install the driver"
     if not count:
         return f"CuPy {cupy.__version__} and a driver are there, but no CUDA device is visible (CUDA_VISIBLE_DEVICES?)"
     try:

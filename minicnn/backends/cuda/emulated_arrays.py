@@ -33,6 +33,8 @@ class EmulatedArray(NDArrayOperatorsMixin):
         return _wrapped(function)(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # such as __array_interface__, by which NumPy would help itself
+            raise AttributeError(name)
         found = getattr(self.host, name)
         if callable(found):
             return _wrapped(found, self)

@@ -39,8 +39,8 @@ class EmulatedRuntime:
         pointers = (ctypes.c_void_p * len(values))(*[v.ctypes.data for v in values])
         sizes = (ctypes.c_uint * 6)(*grid, *block)
         with _LOCK:
-            if RECORDER is not None:
-                RECORDER(kernel, real, grid, block, args)
+            for listener in LISTENERS:
+                listener(kernel, real, grid, block, args)
             failed = library[f"emulate_{kernel.name}"](sizes, pointers)
             if failed:
                 message = ctypes.cast(library.emulator_message(), ctypes.c_char_p).value or b""
@@ -53,7 +53,7 @@ class EmulatedRuntime:
         return isinstance(value, EmulatedArray)
 
 
-RECORDER: Any = None  # called with every launch; sanitizers replay what it wrote (``recording.py``)
+LISTENERS: list[Any] = []  # called with every launch before it runs, as ``run`` is (``recording.py``)
 
 
 def _value(argument: Any) -> Any:

@@ -44,13 +44,23 @@ def folder() -> Path:
     return packaged if packaged.is_dir() else package.parent / "kernels"
 
 
+FOLDERS = [folder()]  # searched in order; whoever has kernels of their own adds a folder
+
+
+def _path(name: str) -> Path:
+    for place in FOLDERS:
+        if (place / name).is_file():
+            return place / name
+    raise ValueError(f"cuda: there is no kernel file {name} in {', '.join(map(str, FOLDERS))}")
+
+
 @cache
 def text(stem: str) -> str:
     """The source of ``kernels/<stem>.cu`` with its own includes put in place, once each."""
     seen: set[str] = set()
 
     def expand(name: str) -> str:
-        source = (folder() / name).read_text(encoding="utf-8").replace("#pragma once\n", "")
+        source = _path(name).read_text(encoding="utf-8").replace("#pragma once\n", "")
 
         def put(match: re.Match[str]) -> str:
             if match[1] in seen:
@@ -64,7 +74,7 @@ def text(stem: str) -> str:
 
 
 def stems() -> list[str]:
-    """Every kernel file."""
+    """Every kernel file of the project."""
     return sorted(path.stem for path in folder().glob("*.cu"))
 
 
