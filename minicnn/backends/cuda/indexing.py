@@ -56,7 +56,7 @@ def runs(index: Array, size: int) -> tuple[Array, Array, Array]:
     """An order in which equal indices stand together, and where in it the run of each of ``size`` places lies."""
     xp = seam.xp()
     index = index.astype(np.int64)
-    order = xp.argsort(index, kind="stable")
+    order = xp.argsort(index, kind="stable") if index.size else index
     first, stop = xp.zeros(size, np.int64), xp.zeros(size, np.int64)
     seam.elementwise("indexing.runs", index.size, seam.contiguous(index[order]), first, stop, index.size)
     return order, first, stop

@@ -27,7 +27,8 @@ def _apply(
 ) -> Array:
     y = seam.empty((*x.shape[:-2], *size), x.dtype)
     dtype = sources.sum_type(x.dtype).char
-    axes = [_taps(seam.runtime(), n, o, how, s, dtype) for n, o, s in zip(inputs, outputs, scales, strict=True)]
+    runtime: Any = seam.runtime()
+    axes = [_taps(runtime, n, o, how, s, dtype) for n, o, s in zip(inputs, outputs, scales, strict=True)]
     args = seam.contiguous(x), y, *axes[0], *axes[1], *x.shape[-2:], *size, y.size
     seam.elementwise("resample.resize", y.size, *args)
     return y
