@@ -12,6 +12,7 @@
 // add_integers      whole numbers add up to the same in any order, so atomics are deterministic here
 // Places are below `size`; negative indices are dropped.
 #include "common.cuh"
+#include "split.cuh"
 
 KERNEL runs(const i64* sorted, i64* first, i64* stop, i64 count) {
   const i64 i = global_index();
@@ -48,9 +49,12 @@ KERNEL add_runs(const real* rows, const i64* order, const i64* first, const i64*
   if (inside && lane == 0) out[place * width + column] = real(partial[t]);
 }
 
-KERNEL add_rows_atomic(const real* rows, const i64* index, real* out, i64 width, i64 count) {
+KERNEL add_rows_atomic(const real* rows, const i64* index, real* out, int width, i64 count) {
   const i64 i = global_index();
-  if (i < count && index[i / width] >= 0) atomicAdd(&out[index[i / width] * width + i % width], rows[i]);
+  if (i >= count) return;
+  const Split at = split(i, width);
+  const i64 place = index[at.quotient];
+  if (place >= 0) atomicAdd(&out[place * width + at.rest], rows[i]);
 }
 
 KERNEL add_integers(const i64* values, const i64* index, i64* out, i64 count) {

@@ -6,13 +6,15 @@
 // The adjoint is the same kernel with the transposed taps: every input pixel gathers from the outputs that read it. So
 // both are deterministic.
 #include "common.cuh"
+#include "split.cuh"
 
 KERNEL resize(const real* x, real* y, const int* rfirst, const int* rindex, const acc* rweight, const int* cfirst,
               const int* cindex, const acc* cweight, int h, int w, int oh, int ow, i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
-  const int c = i % ow, r = i / ow % oh;
-  const real* plane = x + i / ow / oh * h * w;
+  const Split across = split(i, ow), along = split(across.quotient, oh);
+  const int c = across.rest, r = along.rest;
+  const real* plane = x + along.quotient * h * w;
   const int top = rfirst[r], bottom = rfirst[r + 1];
   acc sum = 0;
   for (int t = cfirst[c]; t < cfirst[c + 1]; t++) {

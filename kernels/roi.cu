@@ -5,18 +5,19 @@
 //   mapping          one thread for each bin and channel; bytes: each box's part of x, y and index once
 //   ties             the first in row-major order wins; NaN wins over everything
 // gather_bins        y[i] = x[index[i]], 0 where the index is negative (its adjoint is indexing.cu's add_runs)
-// roi_align          y[k, c, i, j] = mean over the bin's samples, or the sample `chosen`; one thread for each bin and channel
+// roi_align          y[k, c, i, j] = mean over the bin's samples, or the sample `chosen`; a thread for each bin and channel
 // roi_align_choice   which sample of the bin is the greatest, the first among equals
 //
 // roi_align_adjoint_atomic  1. literal: one thread for each bin and channel spreads each sample over its four cells, with
 //                           float atomics; work in proportion to the samples, not reproducible
-// roi_align_adjoint         2. a gather, deterministic: sampling is separable, gx[n, c] = sum over k of A_k^T gy[k, c] B_k, so
+// roi_align_adjoint         2. a gather, deterministic: sampling is separable, gx[n, c] = sum over k A_k^T gy[k, c] B_k, so
 //   roi_align_axis          first makes the matrices A (K, bins, cells) and the span of cells that each bin reaches;
-//   mapping                 then one thread for each cell and CHANNELS channels looks at the boxes of its image in their order
-//   bytes                   the matrices once for each cell in their span (from cache), gy about once for each cell of its bin
+//   mapping                 then a thread for each cell and CHANNELS channels looks at the boxes of its image in order
+//   bytes                   the matrices once for each cell in their span (from cache), gy once for each cell of its bin
 //   cost                    N H W C / CHANNELS tests of a span for each box of the image (1000 boxes on 512 x 38 x 50:
 //                           61 million), each of them an early exit that whole warps take together
 #include "common.cuh"
+#include "split.cuh"
 
 #define CHANNELS 16
 
@@ -38,16 +39,30 @@ struct Bin {
   }
 };
 
+// The bin that an output belongs to: i = ((box C + channel) rows + row) columns + column.
+struct Place {
+  i64 box;
+  int channel, row, column;
+  __device__ Place(i64 i, int channels, int rows, int columns) {
+    const Split across = split(i, columns), down = split(across.quotient, rows), deep = split(down.quotient, channels);
+    box = deep.quotient;
+    channel = deep.rest;
+    row = down.rest;
+    column = across.rest;
+  }
+};
+
 KERNEL roi_pool(const real* x, const double* boxes, real* y, i64* index, double scale, bool overlapping, int channels,
                 int h, int w, int rows, int columns, i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
-  const double* box = boxes + i / columns / rows / channels * 5;
-  const i64 base = ((i64)box[0] * channels + i / columns / rows % channels) * h * w;
+  const Place at(i, channels, rows, columns);
+  const double* box = boxes + at.box * 5;
+  const i64 base = ((i64)box[0] * channels + at.channel) * h * w;
   const i64 left = rounded(box[1] * scale), top = rounded(box[2] * scale);
   const i64 right = rounded(box[3] * scale), bottom = rounded(box[4] * scale);
-  const Bin down(i / columns % rows, rows, bottom - top + 1 > 1 ? bottom - top + 1 : 1, top, h, overlapping);
-  const Bin across(i % columns, columns, right - left + 1 > 1 ? right - left + 1 : 1, left, w, overlapping);
+  const Bin down(at.row, rows, bottom - top + 1 > 1 ? bottom - top + 1 : 1, top, h, overlapping);
+  const Bin across(at.column, columns, right - left + 1 > 1 ? right - left + 1 : 1, left, w, overlapping);
   acc best = 0;
   i64 where = -1;
   for (int v = down.low; v < down.high; v++)
@@ -117,19 +132,22 @@ KERNEL roi_align(const real* x, const double* boxes, const i64* chosen, real* y,
                  int channels, int h, int w, int rows, int columns, i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
-  const double* box = boxes + i / columns / rows / channels * 5;
+  const Place at(i, channels, rows, columns);
+  const double* box = boxes + at.box * 5;
   const Axis down(box[2], box[4], scale, aligned, rows, sampling), across(box[1], box[3], scale, aligned, columns, sampling);
-  const real* plane = x + ((i64)box[0] * channels + i / columns / rows % channels) * h * w;
+  const real* plane = x + ((i64)box[0] * channels + at.channel) * h * w;
   const int all = down.samples * across.samples, only = chosen ? (int)chosen[i] : -1;
-  const int r = i / columns % rows, c = i % columns;
   acc sum = 0;
   if (chosen) {
-    if (only >= 0)
-      sum = interpolated(plane, Sample(down, r, only / across.samples, h), Sample(across, c, only % across.samples, w), w);
+    if (only >= 0) {
+      const Sample v(down, at.row, only / across.samples, h), u(across, at.column, only % across.samples, w);
+      sum = interpolated(plane, v, u, w);
+    }
   } else {
     for (int s = 0; s < down.samples; s++) {
-      const Sample v(down, r, s, h);
-      for (int t = 0; t < across.samples && v.at >= 0; t++) sum += interpolated(plane, v, Sample(across, c, t, w), w);
+      const Sample v(down, at.row, s, h);
+      for (int t = 0; t < across.samples && v.at >= 0; t++)
+        sum += interpolated(plane, v, Sample(across, at.column, t, w), w);
     }
     sum /= acc(all > 0 ? all : 1);
   }
@@ -140,15 +158,16 @@ KERNEL roi_align_choice(const real* x, const double* boxes, i64* chosen, double 
                         int channels, int h, int w, int rows, int columns, i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
-  const double* box = boxes + i / columns / rows / channels * 5;
+  const Place at(i, channels, rows, columns);
+  const double* box = boxes + at.box * 5;
   const Axis down(box[2], box[4], scale, aligned, rows, sampling), across(box[1], box[3], scale, aligned, columns, sampling);
-  const real* plane = x + ((i64)box[0] * channels + i / columns / rows % channels) * h * w;
+  const real* plane = x + ((i64)box[0] * channels + at.channel) * h * w;
   acc best = 0;
   int where = -1;
   for (int s = 0; s < down.samples; s++) {
-    const Sample v(down, i / columns % rows, s, h);
+    const Sample v(down, at.row, s, h);
     for (int t = 0; t < across.samples; t++) {
-      const acc value = interpolated(plane, v, Sample(across, i % columns, t, w), w);
+      const acc value = interpolated(plane, v, Sample(across, at.column, t, w), w);
       if (where < 0 || value > best || (value != value && best == best)) {
         best = value;
         where = s * across.samples + t;
@@ -162,14 +181,15 @@ KERNEL roi_align_adjoint_atomic(const real* gy, const double* boxes, const i64* 
                                 int sampling, int channels, int h, int w, int rows, int columns, i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
-  const double* box = boxes + i / columns / rows / channels * 5;
+  const Place at(i, channels, rows, columns);
+  const double* box = boxes + at.box * 5;
   const Axis down(box[2], box[4], scale, aligned, rows, sampling), across(box[1], box[3], scale, aligned, columns, sampling);
-  real* plane = gx + ((i64)box[0] * channels + i / columns / rows % channels) * h * w;
+  real* plane = gx + ((i64)box[0] * channels + at.channel) * h * w;
   const int all = down.samples * across.samples;
   const int first = chosen ? (int)chosen[i] : 0, stop = chosen ? (first < 0 ? first : first + 1) : all;
   const acc g = acc(gy[i]) / acc(chosen || all == 0 ? 1 : all);
   for (int s = first; s < stop; s++) {
-    const Sample v(down, i / columns % rows, s / across.samples, h), u(across, i % columns, s % across.samples, w);
+    const Sample v(down, at.row, s / across.samples, h), u(across, at.column, s % across.samples, w);
     if (v.at < 0 || u.at < 0) continue;
     for (int a = 0; a < (v.above > 0 ? 2 : 1); a++)
       for (int b = 0; b < (u.above > 0 ? 2 : 1); b++)
@@ -183,12 +203,13 @@ KERNEL roi_align_axis(const double* boxes, acc* weights, int* low, int* high, do
                       int low_at, int bins, int cells, i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
-  const double* box = boxes + i / bins * 5;
+  const Split at = split(i, bins);
+  const double* box = boxes + at.quotient * 5;
   const Axis axis(box[low_at], box[low_at + 2], scale, aligned, bins, sampling);
   acc* row = weights + i * cells;
   int least = cells, most = -1;
   for (int s = 0; s < axis.samples; s++) {
-    const Sample sample(axis, i % bins, s, cells);
+    const Sample sample(axis, at.rest, s, cells);
     if (sample.at < 0) continue;
     const int last = sample.at + (sample.above > 0);
     for (int cell = sample.at; cell <= last; cell++) row[cell] += sample.weight(cell) / acc(axis.samples);
@@ -199,19 +220,21 @@ KERNEL roi_align_axis(const double* boxes, acc* weights, int* low, int* high, do
   high[i] = most;
 }
 
-// order, first, stop: the boxes by image (backends/cuda/indexing.py: runs). spans (K, 4): the rows and columns a box reaches.
+// order, first, stop: the boxes by image (indexing.py: runs). spans (K, 4): the rows and columns that a box reaches.
 KERNEL roi_align_adjoint(const real* gy, const double* boxes, const i64* chosen, const acc* down, const acc* across,
                          const int* spans, const i64* order, const i64* first, const i64* stop, real* gx, double scale,
                          bool aligned, int sampling, int channels, int h, int w, int rows, int columns, i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
-  const int u = i % w, v = i / w % h, groups = (channels + CHANNELS - 1) / CHANNELS;
-  const int start = i / w / h % groups * CHANNELS, here = channels - start < CHANNELS ? channels - start : CHANNELS;
-  const i64 n = i / w / h / groups, bins = (i64)rows * columns;
+  const int groups = (channels + CHANNELS - 1) / CHANNELS, bins = rows * columns;
+  const Split column = split(i, w), row = split(column.quotient, h), group = split(row.quotient, groups);
+  const int u = column.rest, v = row.rest, start = group.rest * CHANNELS;
+  const int here = channels - start < CHANNELS ? channels - start : CHANNELS;
+  const i64 n = group.quotient;
   acc sum[CHANNELS];
   for (int q = 0; q < CHANNELS; q++) sum[q] = 0;
-  for (i64 at = first[n]; at < stop[n]; at++) {
-    const i64 k = order[at];
+  for (i64 j = first[n]; j < stop[n]; j++) {
+    const i64 k = order[j];
     const int* span = spans + 4 * k;
     if (v < span[0] || v > span[1] || u < span[2] || u > span[3]) continue;
     for (int r = 0; r < rows; r++) {
@@ -224,7 +247,7 @@ KERNEL roi_align_adjoint(const real* gy, const double* boxes, const i64* chosen,
         if (!chosen) {
 #pragma unroll
           for (int q = 0; q < CHANNELS; q++)
-            if (q < here) sum[q] += a * b * acc(gy[from + q * bins]);
+            if (q < here) sum[q] += a * b * acc(gy[from + (i64)q * bins]);
           continue;
         }
         const double* box = boxes + 5 * k;
@@ -232,11 +255,11 @@ KERNEL roi_align_adjoint(const real* gy, const double* boxes, const i64* chosen,
         const Axis axis_u(box[1], box[3], scale, aligned, columns, sampling);
 #pragma unroll
         for (int q = 0; q < CHANNELS; q++) {
-          const int only = q < here ? (int)chosen[from + q * bins] : -1;
+          const int only = q < here ? (int)chosen[from + (i64)q * bins] : -1;
           if (only < 0) continue;
           const acc weight = Sample(axis_v, r, only / axis_u.samples, h).weight(v) *
                              Sample(axis_u, c, only % axis_u.samples, w).weight(u);
-          if (weight != 0) sum[q] += weight * acc(gy[from + q * bins]);
+          if (weight != 0) sum[q] += weight * acc(gy[from + (i64)q * bins]);
         }
       }
     }

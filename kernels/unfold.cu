@@ -8,25 +8,24 @@
 //             their order, so deterministic; one thread for each element of x, neighbours read neighbours at stride 1
 //   bytes     columns once, x written once
 #include "common.cuh"
+#include "split.cuh"
 
 KERNEL unfold(const real* x, real* columns, int h, int w, int kh, int kw, int oh, int ow, int sh, int sw, int ph, int pw,
               int dh, int dw, i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
-  const int c = i % ow, r = i / ow % oh;
-  const i64 tap = i / ow / oh;
-  const int b = tap % kw, a = tap / kw % kh;
-  const int v = r * sh - ph + a * dh, u = c * sw - pw + b * dw;
+  const Split c = split(i, ow), r = split(c.quotient, oh), b = split(r.quotient, kw), a = split(b.quotient, kh);
+  const int v = r.rest * sh - ph + a.rest * dh, u = c.rest * sw - pw + b.rest * dw;
   const bool inside = 0 <= v && v < h && 0 <= u && u < w;
-  columns[i] = inside ? x[(tap / kw / kh * h + v) * w + u] : real(0);
+  columns[i] = inside ? x[(a.quotient * h + v) * w + u] : real(0);
 }
 
 KERNEL fold(const real* columns, real* x, int h, int w, int kh, int kw, int oh, int ow, int sh, int sw, int ph, int pw,
             int dh, int dw, i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
-  const int u = i % w, v = i / w % h;
-  const i64 plane = i / w / h;
+  const Split column = split(i, w), row = split(column.quotient, h);
+  const int u = column.rest, v = row.rest;
   acc sum = 0;
   for (int a = 0; a < kh; a++) {
     const int rows = v + ph - a * dh;  // output row x stride
@@ -34,7 +33,7 @@ KERNEL fold(const real* columns, real* x, int h, int w, int kh, int kw, int oh, 
     for (int b = 0; b < kw; b++) {
       const int steps = u + pw - b * dw;
       if (steps < 0 || steps % sw || steps / sw >= ow) continue;
-      sum += acc(columns[(((plane * kh + a) * kw + b) * oh + rows / sh) * ow + steps / sw]);
+      sum += acc(columns[(((row.quotient * kh + a) * kw + b) * oh + rows / sh) * ow + steps / sw]);
     }
   }
   x[i] = real(sum);
