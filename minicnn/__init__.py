@@ -22,12 +22,16 @@ if TYPE_CHECKING:
     from minicnn import bench, cuda, data, explain, metrics, models, nn, optim, testing, training, vision
     from minicnn.bench.tune import use_conv_table
     from minicnn.explain.anomaly import detect_anomaly
+    from minicnn.ops.autocast import autocast
     from minicnn.ops.conv_algorithm import conv_algorithm, conv_precision
+    from minicnn.optim.grad_scaler import GradScaler
 
 __version__ = "0.1.0"
 
 _ROOMS = ("bench", "cuda", "data", "explain", "metrics", "models", "nn", "optim", "testing", "training", "vision")
 _LATER = {
+    "GradScaler": "minicnn.optim.grad_scaler",
+    "autocast": "minicnn.ops.autocast",
     "conv_algorithm": "minicnn.ops.conv_algorithm",
     "conv_precision": "minicnn.ops.conv_algorithm",
     "detect_anomaly": "minicnn.explain.anomaly",
@@ -74,8 +78,10 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "DeviceUnavailableError",
     "Function",
+    "GradScaler",
     "Tensor",
     "arange",
+    "autocast",
     "bench",
     "bool_",
     "checkpoint",

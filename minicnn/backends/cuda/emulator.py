@@ -98,6 +98,8 @@ def compiler() -> str | None:
 def translation(stem: str, real: "np.dtype[Any]") -> str:
     """The C++ text of one kernel file: the emulator, the file itself, and an entry point for each kernel."""
     macros = "".join(f"#define {name} {word}\n" for name, word in sources.spelled(real).items())
+    if real.name == "float16":
+        macros += "typedef _Float16 __half;\n"  # of g++ 12 and later
     entries, table = [], []
     for kernel in sources.kernels(stem).values():
         passed = ", ".join(

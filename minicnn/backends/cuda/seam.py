@@ -116,6 +116,11 @@ def elementwise(name: str, count: int, *args: Any, real: Any = None) -> None:
     launch(name, -(-count // THREADS), THREADS, *args, real=real)
 
 
+def packs(name: str, x: Array, *args: Any) -> None:
+    """Launch with one thread for each 16 bytes of ``x`` (``kernels/packs.cuh``)."""
+    elementwise(name, -(-x.size * x.dtype.itemsize // 16), *args, real=x.dtype)
+
+
 def _three(what: str, name: str, sizes: int | Shape) -> tuple[int, int, int]:
     given = (sizes,) if isinstance(sizes, int) else tuple(int(s) for s in sizes)
     x, y, z = (*given, 1, 1)[:3]
