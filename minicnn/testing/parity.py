@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,25 @@ from minicnn.testing.arguments import Arguments
 from minicnn.testing.cases.case import Case
 
 TOLERANCE = {"float64": 1e-11, "float32": 1e-4}  # max |difference| / max(1, max |CPU's value|)
+
+
+def moved(function: Callable[..., Any], device: str) -> Callable[..., Any]:
+    """The function computed on another device: Tensors go there and results come back, so gradients do too."""
+
+    def there(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value.to(device)
+        if isinstance(value, tuple | list):
+            return type(value)(there(v) for v in value)
+        return value
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        result = function(*there(args), **{name: there(value) for name, value in kwargs.items()})
+        if isinstance(result, tuple | list):
+            return type(result)(y.cpu() if isinstance(y, Tensor) else y for y in result)
+        return result.cpu() if isinstance(result, Tensor) else result
+
+    return call
 
 
 class Parity(NamedTuple):

@@ -10,6 +10,8 @@ import os
 import shutil
 import subprocess
 import threading
+import time
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ import numpy as np
 
 from minicnn.backends.cuda import emulated_arrays, sources
 from minicnn.backends.cuda.emulated_arrays import EmulatedArray
-from minicnn.core.types import Shape
+from minicnn.core.device import DeviceUnavailableError
+from minicnn.core.types import Array, Shape
 
 FLAGS = ("-std=c++20", "-O1", "-fno-strict-aliasing", "-ffp-contract=off", "-Wno-unknown-pragmas")
 _LOCK = threading.Lock()  # fibers take turns on one CPU thread
@@ -31,7 +34,7 @@ class EmulatedRuntime:
 
     def __init__(self) -> None:
         if compiler() is None:
-            raise RuntimeError("cuda-emulated: needs a C++20 compiler; found neither g++ nor $CXX")
+            raise DeviceUnavailableError("cuda-emulated: needs a C++20 compiler; found neither g++ nor $CXX")
 
     def run(self, kernel: sources.Kernel, real: "np.dtype[Any]", grid: Shape, block: Shape, args: list[Any]) -> None:
         library = load(kernel.file, real.name)
@@ -51,6 +54,28 @@ class EmulatedRuntime:
 
     def is_array(self, value: Any) -> bool:
         return isinstance(value, EmulatedArray)
+
+    def clock(self, call: Callable[[], object], count: int) -> float:
+        """Seconds of the CPU, which say nothing about a GPU."""
+        start = time.perf_counter()
+        for _ in range(count):
+            call()
+        return time.perf_counter() - start
+
+    def uploader(self) -> "Uploader":
+        return Uploader()
+
+
+class Uploader:
+    """Copies to the device, at once: there is nothing here that could go on meanwhile."""
+
+    def start(self, hosts: Sequence[Any]) -> list[Array]:
+        """Copy."""
+        return [emulated_arrays.array(host) for host in hosts]
+
+    def finish(self, started: list[Array]) -> list[Array]:
+        """The arrays."""
+        return started
 
 
 LISTENERS: list[Any] = []  # called with every launch before it runs, as ``run`` is (``recording.py``)
