@@ -81,17 +81,15 @@ def _unwrap(value: Any) -> Any:
     return value
 
 
-def _base(owner: EmulatedArray | None) -> EmulatedArray | None:
-    return owner if owner is None or owner.base is None else owner.base
-
-
 def _wrap(value: Any, owner: EmulatedArray | None = None) -> Any:
     """The result for the caller; a view of ``owner``'s memory names it as its base."""
     if isinstance(value, np.ndarray):
         if owner is not None and value is owner.host:
             return owner
         shared = owner is not None and value.base is not None and np.may_share_memory(value, owner.host)
-        return EmulatedArray(value, _base(owner) if shared else None)
+        if not shared or owner is None:
+            return EmulatedArray(value)
+        return EmulatedArray(value, owner if owner.base is None else owner.base)
     if isinstance(value, np.generic):
         return EmulatedArray(np.asarray(value))
     if isinstance(value, tuple | list) and any(isinstance(v, np.ndarray) for v in value):
