@@ -5,22 +5,24 @@
 //   bytes                every x about once (overlaps come from cache), y and index written once
 //   ties                 the first in row-major order wins; NaN wins over everything
 // gather_planes          y[p, i] = x[p, index[p, i]], 0 where the index is negative; one thread for each output
-// scatter_planes         its adjoint, deterministic. Which outputs hit a place is not known beforehand, so there are two steps:
+// scatter_planes         its adjoint, deterministic. Which outputs hit a place is not known before, so there are two steps:
 //   1. link_planes       one thread for each output puts it on the list of its place (in any order: integer atomics)
 //   2. sum_links         one thread for each place adds up its list in the order of the outputs
 //   bytes                gy twice, index once, a head for each place and a link for each output
 // scatter_planes_atomic  variant in one step with float atomics: faster, and not reproducible
 // last_writers           keeps the last of the outputs that hit one place; the lists of link_planes again
 #include "common.cuh"
+#include "split.cuh"
 #include "windows.cuh"
 
 KERNEL max_pool2d(const real* x, real* y, int* index, int h, int w, int oh, int ow, int rtaps, int rstride, int rpadding,
                   int rstep, int ctaps, int cstride, int cpadding, int cstep, i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
-  const Range rows = window(i / ow % oh, h, oh, rtaps, rstride, rpadding, rstep);
-  const Range columns = window(i % ow, w, ow, ctaps, cstride, cpadding, cstep);
-  const real* plane = x + i / ow / oh * h * w;
+  const Split column = split(i, ow), row = split(column.quotient, oh);
+  const Range rows = window(row.rest, h, oh, rtaps, rstride, rpadding, rstep);
+  const Range columns = window(column.rest, w, ow, ctaps, cstride, cpadding, cstep);
+  const real* plane = x + row.quotient * h * w;
   real best = -INFINITY_;
   int where = rows.start < rows.stop && columns.start < columns.stop ? rows.start * w + columns.start : -1;
   for (int r = rows.start; r < rows.stop; r += rows.step)
@@ -38,20 +40,21 @@ KERNEL max_pool2d(const real* x, real* y, int* index, int h, int w, int oh, int 
 KERNEL gather_planes(const real* x, const int* index, real* y, int inputs, int outputs, i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
-  y[i] = index[i] >= 0 ? x[i / outputs * inputs + index[i]] : real(0);
+  y[i] = index[i] >= 0 ? x[split(i, outputs).quotient * inputs + index[i]] : real(0);
 }
 
 // head[p, place]: the output that came last to this place, -1 for none; next[p, i]: the one that came before i.
 KERNEL link_planes(const int* index, int* head, int* next, int inputs, int outputs, i64 count) {
   const i64 i = global_index();
   if (i >= count || index[i] < 0) return;
-  next[i] = atomicExch(&head[i / outputs * inputs + index[i]], (int)(i % outputs));
+  const Split at = split(i, outputs);
+  next[i] = atomicExch(&head[at.quotient * inputs + index[i]], at.rest);
 }
 
 KERNEL sum_links(const real* gy, const int* head, const int* next, real* gx, int inputs, int outputs, i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
-  const i64 plane = i / inputs * outputs;
+  const i64 plane = split(i, inputs).quotient * outputs;
   acc sum = 0;
   for (int done = -1;;) {  // lists are short: look for the next larger output each time
     int least = outputs;
@@ -66,7 +69,7 @@ KERNEL sum_links(const real* gy, const int* head, const int* next, real* gx, int
 
 KERNEL scatter_planes_atomic(const real* gy, const int* index, real* gx, int inputs, int outputs, i64 count) {
   const i64 i = global_index();
-  if (i < count && index[i] >= 0) atomicAdd(&gx[i / outputs * inputs + index[i]], gy[i]);
+  if (i < count && index[i] >= 0) atomicAdd(&gx[split(i, outputs).quotient * inputs + index[i]], gy[i]);
 }
 
 KERNEL last_writers(const int* index, const int* head, const int* next, int* kept, int inputs, int outputs, i64 count) {
@@ -74,7 +77,7 @@ KERNEL last_writers(const int* index, const int* head, const int* next, int* kep
   if (i >= count) return;
   kept[i] = index[i];
   if (index[i] < 0) return;
-  const i64 plane = i / outputs;
-  for (int o = head[plane * inputs + index[i]]; o >= 0; o = next[plane * outputs + o])
-    if (o > (int)(i % outputs)) kept[i] = -1;
+  const Split at = split(i, outputs);
+  for (int o = head[at.quotient * inputs + index[i]]; o >= 0; o = next[at.quotient * outputs + o])
+    if (o > at.rest) kept[i] = -1;
 }

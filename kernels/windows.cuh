@@ -11,3 +11,19 @@ __device__ __forceinline__ Range window(int o, int n, int out, int taps, int str
   const int skipped = first < 0 ? (-first + step - 1) / step : 0;
   return {first + skipped * step, stop < n ? stop : n, step};
 }
+
+// The same relation read backwards: the outputs whose windows cover input `i` (windows without gaps).
+__device__ __forceinline__ Range outputs_over(int i, int n, int out, int taps, int stride, int padding) {
+  if (stride == 0) return {(int)((i64)i * out / n), (int)(((i64)(i + 1) * out + n - 1) / n), 1};
+  const int before = i + padding - taps;  // the first window that covers i starts behind it
+  const int first = before < 0 ? 0 : before / stride + 1, stop = (i + padding) / stride + 1;
+  return {first, stop < out ? stop : out, 1};
+}
+
+// What an average divides by along one axis: the window's elements, with `counted` also those in the padding.
+__device__ __forceinline__ int elements(Range range, int o, int n, int taps, int stride, int padding, bool counted) {
+  if (stride == 0) return range.stop - range.start;
+  if (!counted) return range.stop - range.start > 1 ? range.stop - range.start : 1;
+  const int start = o * stride - padding, stop = start + taps;
+  return (stop < n + padding ? stop : n + padding) - start;
+}

@@ -9,6 +9,8 @@ import minicnn.backends  # noqa: F401 - registers the devices
 from minicnn import ops  # gives Tensor its operators
 from minicnn.core.backprop import grad
 from minicnn.core.derivatives import hessian, hvp, jacobian, jvp, vjp
+from minicnn.core.device import DeviceUnavailableError
+from minicnn.core.device import device as _device
 from minicnn.core.function import Function
 from minicnn.core.modes import enable_grad, is_grad_enabled, no_grad
 from minicnn.core.recompute import checkpoint
@@ -17,20 +19,26 @@ from minicnn.core.tensor import Tensor, tensor
 from minicnn.creation import arange, eye, full, linspace, ones, rand, randint, randn, randperm, zeros
 
 if TYPE_CHECKING:
-    from minicnn import bench, data, explain, metrics, models, nn, optim, testing, training, vision
+    from minicnn import bench, cuda, data, explain, metrics, models, nn, optim, testing, training, vision
     from minicnn.bench.tune import use_conv_table
     from minicnn.explain.anomaly import detect_anomaly
+    from minicnn.ops.autocast import autocast
     from minicnn.ops.conv_algorithm import conv_algorithm, conv_precision
+    from minicnn.optim.grad_scaler import GradScaler
 
 __version__ = "0.1.0"
 
-_ROOMS = ("bench", "data", "explain", "metrics", "models", "nn", "optim", "testing", "training", "vision")
+_ROOMS = ("bench", "cuda", "data", "explain", "metrics", "models", "nn", "optim", "testing", "training", "vision")
 _LATER = {
+    "GradScaler": "minicnn.optim.grad_scaler",
+    "autocast": "minicnn.ops.autocast",
     "conv_algorithm": "minicnn.ops.conv_algorithm",
     "conv_precision": "minicnn.ops.conv_algorithm",
     "detect_anomaly": "minicnn.explain.anomaly",
     "use_conv_table": "minicnn.bench.tune",
 }
+
+_DLPACK_CUDA = 2  # kDLCUDA
 
 float16, float32, float64 = np.dtype("float16"), np.dtype("float32"), np.dtype("float64")
 int32, int64, uint8, bool_ = np.dtype("int32"), np.dtype("int64"), np.dtype("uint8"), np.dtype("bool")
@@ -51,7 +59,10 @@ def get_num_threads() -> int:
 
 
 def from_dlpack(source: Any) -> Tensor:
-    """A Tensor that shares memory with any object that exports DLPack (NumPy, PyTorch, JAX arrays on the CPU)."""
+    """A Tensor that shares memory with any object that exports DLPack: arrays of NumPy, PyTorch, JAX, CuPy."""
+    if source.__dlpack_device__()[0] == _DLPACK_CUDA:
+        place = _device("cuda")
+        return Tensor(place.xp.from_dlpack(source), place)
     return Tensor(np.from_dlpack(source))
 
 
@@ -65,14 +76,18 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "DeviceUnavailableError",
     "Function",
+    "GradScaler",
     "Tensor",
     "arange",
+    "autocast",
     "bench",
     "bool_",
     "checkpoint",
     "conv_algorithm",
     "conv_precision",
+    "cuda",
     "data",
     "detect_anomaly",
     "enable_grad",

@@ -1,7 +1,8 @@
-"""``python -m minicnn``: the same as the ``minicnn`` command."""
+"""``python -m minicnn``: the command, also from a checkout that is not installed."""
 
 import sys
 
 from minicnn.cli.main import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -13,6 +13,7 @@ from minicnn.bench.machine import stamp
 from minicnn.bench.result import AUTO, CANNOT, EXACT, SMALL_ERROR, WRONG, Row, dump
 from minicnn.bench.summary import means
 from minicnn.core import checks
+from minicnn.core.device import device as find_device
 
 ALL = "all"
 KIND = "minicnn bench conv"
@@ -39,14 +40,15 @@ class Plan:
     spin: bool = False
 
     def __post_init__(self) -> None:
-        if self.device != "cpu":
-            raise checks.value_error("bench", f"device {self.device!r} has no contenders yet; there is 'cpu'")
+        find_device(self.device)
         if self.rounds < 1:
             raise checks.value_error("bench", f"rounds must be at least 1, got {self.rounds}")
         for name in self.peers:
             if name not in peers.NAMES:
                 known = ", ".join(peers.NAMES)
                 raise checks.value_error("bench", f"no library {name!r}; there are {known}")
+            if self.device != "cpu" and name not in peers.ON_DEVICES:
+                raise checks.value_error("bench", f"{name} computes on the CPU only", device=self.device)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -80,7 +82,8 @@ def measure(plan: Plan, report: Report = lambda rows, result: None) -> Result:
     with ExitStack() as stack:
 
         def desk(name: str, provider: str) -> Desk:
-            return stack.enter_context(closing(Desk(contender(name, provider, plan.threads, plan.spin))))
+            entrant = contender(name, provider, plan.threads, plan.spin, plan.device)
+            return stack.enter_context(closing(Desk(entrant)))
 
         roof = desk("machine", "minicnn.bench.roofline:provide")
         result.roof = roofline.measure(roof, plan.dtype)

@@ -6,19 +6,24 @@ from typing import Any
 from minicnn.bench import gate, peers, process_memory
 from minicnn.bench.desk import Answer, Cannot
 from minicnn.bench.layers import Layer, parse
-from minicnn.bench.worker import Handler, Work
+from minicnn.bench.worker import Handler, Work, host_clock
 from minicnn.core.types import Array
 
 COPIES = 2  # of the weights, one a call in turn: what was made from one set of weights is of no use for the next
+ROTATED = 192 << 20  # bytes of operands that a device goes through in turn, so that its cache holds none of them
 
 
 def provide(name: str, threads: int) -> Mapping[str, Handler]:
     """The requests that the process of a library answers."""
-    peer: Any = peers.load(name)
-    peer.start(threads)
+    library, _, device = name.partition("@")
+    peer: Any = peers.load(library)
+    peer.start(threads, device or "cpu")
+    elsewhere = device not in {"", "cpu"}
     kept: dict[tuple[str, ...], tuple[Any, ...]] = {}
 
-    def prepare(layer: str, which: str, dtype: str, algorithm: str, samples: int = gate.SAMPLES) -> Work:
+    def prepare(
+        layer: str, which: str, dtype: str, algorithm: str, samples: int = gate.SAMPLES, transfers: bool = False
+    ) -> Work:
         chosen = parse(layer)
         reason = peer.cannot(which, chosen, dtype)
         if reason:
@@ -35,23 +40,29 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
             "error": min(verdict.error, 1e300), "bound": bound, "wrong": not verdict.error <= bound,
             "jit": max(0.0, verdict.small_first - verdict.small_second), "first": verdict.first,
         }
+        if transfers:  # from the host and back, waited for
+            a, b = gate.operands(which, chosen, dtype)
+            return Work(lambda: compute(chosen, a, b), facts | {"peak_bytes": None})
         work = _work(chosen, which, dtype, algorithm)
-        facts["peak_bytes"] = _peak(work)
-        return Work(work, facts)
+        facts["peak_bytes"] = None if elsewhere else _peak(work)
+        return Work(work, facts, peer.clock if elsewhere else host_clock)
 
     def _work(layer: Layer, which: str, dtype: str, algorithm: str) -> Any:
         key = (layer.notation, which, dtype)
         if key not in kept:
             a, b = gate.operands(which, layer, dtype)
             copies = 1 if which == "weight_grad" else COPIES
-            kept[key] = (peer.into(a), [peer.into(b if i == 0 else b.copy()) for i in range(copies)])
-        a, others = kept[key]
+            if elsewhere:
+                copies = min(32, -(-ROTATED // (a.nbytes + b.nbytes)))
+            firsts = [peer.into(a) for _ in range(copies if elsewhere else 1)]
+            kept[key] = (firsts, [peer.into(b if i == 0 else b.copy()) for i in range(copies)])
+        firsts, others = kept[key]
         call, turn = peer.make(which, layer, algorithm), 0
 
         def work() -> None:
             nonlocal turn
             turn += 1
-            call(a, others[turn % len(others)])
+            call(firsts[turn % len(firsts)], others[turn % len(others)])
 
         return work
 

@@ -26,8 +26,8 @@ class WorkError(RuntimeError):
     """The contender tried what was asked, and failed."""
 
 
-def contender(name: str, provider: str, threads: int, spin: bool = False) -> Contender:
-    """The contender of the works that ``provider`` ("module:function") prepares, with so many threads.
+def contender(name: str, provider: str, threads: int, spin: bool = False, device: str = "cpu") -> Contender:
+    """The contender of the works that ``provider`` ("module:function") prepares, with so many threads, on a device.
 
     Waiting threads sleep (``OMP_WAIT_POLICY=passive``): a contender whose turn is over would otherwise keep its cores
     busy for a while of the next one's turn. With ``spin`` they do as the library has it, and a turn begins ``PAUSE``
@@ -37,7 +37,8 @@ def contender(name: str, provider: str, threads: int, spin: bool = False) -> Con
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
     environment: dict[str, str | None] = {**dict.fromkeys(names, count), "MINICNN_QUIET": "1"}
     environment["OMP_WAIT_POLICY"] = None if spin else "passive"
-    return Contender(name, [sys.executable, "-m", "minicnn.bench.worker", provider, name, count], environment)
+    asked = name if device == "cpu" else f"{name}@{device}"
+    return Contender(name, [sys.executable, "-m", "minicnn.bench.worker", provider, asked, count], environment)
 
 
 class Desk:

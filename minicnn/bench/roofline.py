@@ -11,19 +11,36 @@ import numpy as np
 
 from minicnn.bench.desk import Desk
 from minicnn.bench.worker import Handler, Work
+from minicnn.core.device import device as find_device
 from minicnn.core.types import Array
 
 SIDE = 2048  # of the matrices: 2 N^3 operations, far more than what packing them costs
+DEVICE_SIDE = 8192  # on a GPU
 COPIED = 1 << 26  # bytes a thread: twice a large last-level cache
 
 
 def provide(name: str, threads: int) -> Mapping[str, Handler]:
-    """The works ``gemm`` (NumPy's BLAS on all threads) and ``copy`` (each thread its own part)."""
+    """The works ``gemm`` (NumPy's BLAS on all threads) and ``copy`` (each thread its own part), or a device's."""
+    device = name.partition("@")[2] or "cpu"
 
     def prepare(kind: str, dtype: str) -> Work:
+        if device != "cpu":
+            return _on_device(kind, dtype, device)
         return _gemm(dtype) if kind == "gemm" else _copy(threads)
 
     return {"prepare": prepare}
+
+
+def _on_device(kind: str, dtype: str, name: str) -> Work:
+    """The device's matrix product (cuBLAS) and a copy within its memory."""
+    place = find_device(name)
+    side = SIDE if name != "cuda" else DEVICE_SIDE
+    if kind == "gemm":
+        a, b = (place.xp.ones((side, side), dtype) for _ in range(2))
+        return Work(lambda: place.xp.matmul(a, b), {"amount": 2 * side**3}, place.backend.runtime.clock)
+    source, target = (place.xp.zeros(COPIED, np.uint8) for _ in range(2))
+    amount = {"amount": 2 * COPIED}
+    return Work(lambda: place.xp.copyto(target, source), amount, place.backend.runtime.clock)
 
 
 def _gemm(dtype: str) -> Work:

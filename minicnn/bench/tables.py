@@ -34,19 +34,21 @@ class Table:
     steady: float = 0.06
     roof: bool = True
     spin: bool = False
+    device: str = "cpu"
 
 
 def measure(table: Table, report: Report = lambda rows, result: None) -> Result:
     """Measure the table; ``report`` gets the rows of each work and pass when they are done, and the result so far."""
     settings: dict[str, Any] = {
         "works": list(table.works), "peers": list(table.peers), "threads": table.threads, "rounds": table.rounds,
-        "seconds": table.seconds, "spin": table.spin,
+        "seconds": table.seconds, "spin": table.spin, "device": table.device,
     }
     result = Result(settings=settings, machine=stamp(), kind=table.kind)
     with ExitStack() as stack:
 
         def desk(name: str, provider: str) -> Desk:
-            return stack.enter_context(closing(Desk(contender(name, provider, table.threads, table.spin))))
+            entrant = contender(name, provider, table.threads, table.spin, table.device)
+            return stack.enter_context(closing(Desk(entrant)))
 
         if table.roof:
             result.roof = roofline.measure(desk("machine", "minicnn.bench.roofline:provide"), "float32")

@@ -11,8 +11,10 @@ An entry serves the convolution of exactly these sizes; all others are chosen by
 import time
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -86,8 +88,23 @@ def text(measured: Iterable[tuple[Layer, Seconds]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def read(path: str | Path) -> dict[tuple[str, Problem], str]:
-    """What a file says: the algorithm for a pass of a problem.
+def room_of(device: str) -> Any:
+    """The convolution room of a device's backend: algorithms and rules, which need no device to be asked.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device.
+    """
+    if device == "cpu":
+        return room
+    if device not in {"cuda", "cuda-emulated"}:
+        raise ValueError(f"use_conv_table: device must be 'cpu', 'cuda' or 'cuda-emulated', got {device!r}")
+    return import_module("minicnn.backends.cuda.convolution")
+
+
+def read(path: str | Path, room: Any = room) -> dict[tuple[str, Problem], str]:
+    """What a file says: the algorithm for a pass of a problem, as the convolution room of a backend knows them.
 
     Raises
     ------
@@ -115,7 +132,7 @@ def read(path: str | Path) -> dict[tuple[str, Problem], str]:
     return table
 
 
-def use_conv_table(path: str | Path | None) -> None:
+def use_conv_table(path: str | Path | None, device: str = "cpu") -> None:
     """Let the automatic choice of convolution algorithms follow a table that ``minicnn tune`` has measured.
 
     Parameters
@@ -123,6 +140,8 @@ def use_conv_table(path: str | Path | None) -> None:
     path : path or None
         The table; None: rules only. A layer that it does not hold, or holds with an algorithm less exact than
         :class:`minicnn.conv_precision` asks for, is chosen by rules.
+    device : {"cpu", "cuda", "cuda-emulated"}
+        Whose convolutions follow it; both CUDA devices do together.
 
     Raises
     ------
@@ -136,7 +155,8 @@ def use_conv_table(path: str | Path | None) -> None:
     >>> import minicnn as mc
     >>> mc.use_conv_table(None)
     """
-    room.use_table({} if path is None else read(path))
+    chosen = room_of(device)
+    chosen.use_table({} if path is None else read(path, chosen))
 
 
-__all__ = ["fastest", "measure", "read", "text", "use_conv_table"]
+__all__ = ["fastest", "measure", "read", "room_of", "text", "use_conv_table"]

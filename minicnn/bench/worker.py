@@ -18,12 +18,24 @@ from minicnn.bench.process_memory import page_faults
 Handler = Callable[..., Any]
 
 
+Clock = Callable[[Callable[[], object], int], float]
+
+
+def host_clock(call: Callable[[], object], count: int) -> float:
+    """Seconds that so many calls take."""
+    start = time.perf_counter()
+    for _ in range(count):
+        call()
+    return time.perf_counter() - start
+
+
 @dataclass
 class Work:
-    """What is timed, and what is known about it before."""
+    """What is timed, and what is known about it before; a device has a clock of its own."""
 
     call: Callable[[], object]
     facts: Answer = field(default_factory=dict)
+    clock: Clock = host_clock
 
 
 def handlers(provided: Mapping[str, Handler]) -> dict[str, Callable[..., Answer]]:
@@ -36,14 +48,11 @@ def handlers(provided: Mapping[str, Handler]) -> dict[str, Callable[..., Answer]
         return works[key].facts
 
     def run(key: str, count: int) -> Answer:
-        call = works[key].call
+        work = works[key]
         gc.disable()  # as timeit does: a collection in one turn and not in the next is noise
         try:
             pages = page_faults()
-            start = time.perf_counter()
-            for _ in range(count):
-                call()
-            seconds = time.perf_counter() - start
+            seconds = work.clock(work.call, count)
         finally:
             gc.enable()
         return {"seconds": seconds, "faults": (page_faults() - pages) / count}

@@ -48,7 +48,6 @@ def add_to(kinds: Any) -> None:
         help="torch, scipy, autograd, tinygrad, mygrad, or none (default: torch)",
     )
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="(default: float32)")
-    parser.add_argument("--device", default="cpu", help="(default: cpu)")
     parser.add_argument("--max-error", metavar="E", type=float, help="what the automatic choice may trade for speed")
     parser.add_argument(
         "--samples", metavar="N", type=positive, default=1000, help="numbers of the full layer to check (default: 1000)"

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minicnn.cli import bench_output
 from minicnn.cli.numbers import positive
+
+if TYPE_CHECKING:
+    from minicnn.bench.result import Row
 
 PASSES = ("forward", "input_grad", "weight_grad")
 
@@ -17,7 +21,8 @@ def add_to(kinds: Any) -> None:
     parser = kinds.add_parser(
         "crossover", help="every algorithm over growing sizes of one layer, with a picture",
         description="Give a layer and an axis: the same table as bench conv, at each size, and with --picture a plot "
-        "that shows where one algorithm overtakes another and what the automatic choice took.",
+        "that shows where one algorithm overtakes another and what the automatic choice took. With --device: the CPU, "
+        "the device, and the device with both transfers counted.",
     )
     parser.add_argument("layer", metavar="LAYER", help='as for bench conv: "8x64x56x56 -> 64, 3x3 padding 1"')
     parser.add_argument("axis", choices=("batch", "side", "channels", "kernel"), help="what grows")
@@ -30,20 +35,38 @@ def add_to(kinds: Any) -> None:
     parser.set_defaults(command=command)
 
 
+def _show(rows: Sequence[Row]) -> None:
+    """A line for each way: milliseconds, or why there are none."""
+    for row in rows:
+        said = f"{row.median * 1e3:10.3f} ms" if row.rounds else row.why
+        print(f"{row.shape}  {row.which:<12} {row.contender:<32} {said}", flush=True)
+
+
 def command(options: argparse.Namespace) -> int:
     """Measure, print the table while it grows, write the files and the picture."""
-    from minicnn.bench import conv, crossover, layers
+    from minicnn.bench import across, conv, crossover, layers
+    from minicnn.bench.result import FAILED, WRONG
 
     if options.picture and not options.picture.parent.is_dir():
         raise FileNotFoundError(f"bench: there is no folder {options.picture.parent}")
     found = layers.load([options.layer])
     if len(found) > 1:
         raise ValueError(f"bench: crossover takes one layer, {options.layer!r} has {len(found)}")
-    plan = conv.Plan(
-        crossover.sizes(found[0], options.axis, options.sizes), options.passes, options.algorithm, options.peers,
-        threads=options.threads, rounds=options.rounds, seconds=options.seconds, spin=options.spin,
-    )
-    code, rows = bench_output.convolution(options, plan)
+    sized = crossover.sizes(found[0], options.axis, options.sizes)
+    if options.device == "cpu":
+        plan = conv.Plan(
+            sized, options.passes, options.algorithm, options.peers, threads=options.threads, rounds=options.rounds,
+            seconds=options.seconds, spin=options.spin,
+        )
+        code, rows = bench_output.convolution(options, plan)
+    else:
+        bench_output.check_files(options)
+        result = across.measure(
+            sized, options.passes, options.device, threads=options.threads, rounds=options.rounds,
+            seconds=options.seconds, samples=200, report=lambda rows, _: _show(rows),
+        )
+        rows, code = result.rows, int(any(row.verdict in {WRONG, FAILED} for row in result.rows))
+        bench_output.write(options, result.record(), rows)
     if options.picture:
         crossover.draw(rows, options.axis, options.picture)
     return code

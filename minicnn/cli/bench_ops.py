@@ -38,6 +38,6 @@ def command(options: argparse.Namespace) -> int:
         Table(
             "minicnn bench ops", bench_output.only(works, options.only), op_works.passes,
             "minicnn.cli.bench_works.ops:provide", options.peers, options.threads, options.rounds, options.seconds,
-            spin=options.spin,
+            spin=options.spin, device=options.device,
         ),
     )

@@ -32,6 +32,7 @@ def add_options(parser: Any, *, rounds: int, seconds: float) -> None:
         "--spin", action="store_true",
         help="let waiting threads spin as each library has it, and pause between turns; else they sleep at once",
     )
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write everything measured, for compare")
     parser.add_argument("--csv", metavar="FILE", type=Path, help="write a line a row")
     parser.add_argument("--markdown", metavar="FILE", type=Path, help="write the table for a page")

@@ -25,6 +25,10 @@ def add_to(subparsers: Any) -> None:
     explain.add_argument("layers", metavar="LIST|FILE|LAYER", nargs="+", help="as in minicnn bench conv")
     explain.add_argument("--max-error", metavar="E", type=float, default=math.inf, help="as minicnn.conv_precision")
     explain.add_argument("--table", metavar="FILE", type=Path, help="follow this table (minicnn tune)")
+    explain.add_argument(
+        "--device", choices=("cpu", "cuda", "cuda-emulated"), default="cpu",
+        help="whose algorithms and rules; the device itself need not be there (default: cpu)",
+    )
     explain.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="(default: float32)")
     explain.add_argument("--json", action="store_true", help="print JSON")
     explain.set_defaults(command=command)
@@ -32,21 +36,19 @@ def add_to(subparsers: Any) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Explain layer by layer."""
-    from minicnn.backends.cpu import convolution as room
     from minicnn.bench import tune
     from minicnn.bench.layers import load
 
-    layers = load(options.layers)
-    room.use_table({} if options.table is None else tune.read(options.table))
-    facts = [explain(layer, options.dtype, options.max_error) for layer in layers]
+    layers, room = load(options.layers), tune.room_of(options.device)
+    room.use_table({} if options.table is None else tune.read(options.table, room))
+    facts = [explain(layer, options.dtype, options.max_error, room) for layer in layers]
     print(json.dumps(facts, indent=1) if options.json else "\n\n".join(_text(fact) for fact in facts))
     return 0
 
 
-def explain(layer: Any, dtype: str, max_error: float) -> dict[str, Any]:
+def explain(layer: Any, dtype: str, max_error: float, room: Any) -> dict[str, Any]:
     """All that is known before a layer runs: numbers in floating-point operations and bytes."""
     from minicnn.backends.convolution import PASSES
-    from minicnn.backends.cpu import convolution as room
 
     p, item = layer.problem, 4 if dtype == "float32" else 8
     passes = {}

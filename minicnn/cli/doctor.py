@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("numpy", "numba", "scipy", "pillow", "matplotlib", "rich", "safetensors", "torch")
+_PACKAGES = (
+    "numpy", "numba", "scipy", "pillow", "matplotlib", "rich", "safetensors", "cupy-cuda12x", "cupy-cuda13x", "torch",
+)  # fmt: skip
 
 
 def add_to(subparsers: Any) -> None:
@@ -23,7 +24,7 @@ def add_to(subparsers: Any) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Print one fact per line."""
-    facts = [*_machine(), *_blas(), *_numba(), ("GPU", gpu()), *_versions()]
+    facts = [*_machine(), *_blas(), *_numba(), ("GPU", gpu()), ("cuda-emulated", emulated()), *_versions()]
     width = max(len(name) for name, _ in facts)
     for name, value in facts:
         print(f"{name:<{width}}  {value}")
@@ -71,19 +72,20 @@ def _numba() -> list[tuple[str, str]]:
 
 
 def gpu() -> str:
-    """Why no GPU is used, and what CuPy, where it is installed, sees of one."""
-    unused = "not used: this release has no GPU backend"
-    if importlib.util.find_spec("cupy") is None:
-        return unused
-    try:
-        import cupy
+    """The GPU in words, or the link that is missing."""
+    from minicnn.backends.cuda.device import description, missing_link
 
-        if not cupy.cuda.is_available():
-            return f"{unused}; CuPy finds no CUDA device or driver"
-        properties = cupy.cuda.runtime.getDeviceProperties(0)
-        return f"{unused}; CuPy sees {properties['name'].decode()}, {properties['totalGlobalMem'] / 2**30:.0f} GiB"
+    try:
+        return missing_link() or description()
     except Exception as error:  # noqa: BLE001 - whatever is broken there, the rest of the report must appear
-        return f"{unused}; CuPy does not load ({type(error).__name__}: {error})"
+        return f"CuPy fails ({type(error).__name__}: {error})"
+
+
+def emulated() -> str:
+    """What compiles the kernels for the emulated device."""
+    from minicnn.backends.cuda.emulator import compiler
+
+    return compiler() or "no C++ compiler: install g++ to run the CUDA kernels on the CPU"
 
 
 def _versions() -> list[tuple[str, str]]:

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 
 import minicnn
-from minicnn.cli import bench, catalogue, conv, doctor, exercise, gradcheck, run, tune, warmup
+from minicnn.cli import bench, catalogue, conv, doctor, exercise, gpu_report, gradcheck, kernels, run, tune, warmup
 
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
-SUBCOMMANDS = (catalogue, run, doctor, warmup, gradcheck, exercise, bench, conv, tune)
+SUBCOMMANDS = (catalogue, run, doctor, warmup, gradcheck, exercise, bench, conv, tune, kernels, gpu_report)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe has left: `minicnn list | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, TypeError, FloatingPointError, OSError) as error:
+    except (ValueError, TypeError, FloatingPointError, OSError, minicnn.DeviceUnavailableError) as error:
         if options.debug:
             raise
         print(f"minicnn: {error}", file=sys.stderr)

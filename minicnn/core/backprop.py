@@ -11,7 +11,7 @@ from typing import Any
 
 from minicnn.core import events
 from minicnn.core.function import Function
-from minicnn.core.modes import enable_grad, no_grad
+from minicnn.core.modes import as_given, enable_grad, no_grad
 from minicnn.core.tensor import Tensor
 
 
@@ -172,7 +172,7 @@ def _run(
     useful = None if targets is None else _leading_to(targets, roots)
     wanted = {} if targets is None else {_place(_edge(t)): None for t in targets}
     found: dict[Any, Tensor | None] = dict(wanted)
-    with enable_grad() if create_graph else no_grad():
+    with enable_grad() if create_graph else no_grad(), as_given():
         sums = _Sums(create_graph)
         for root, cotangent in zip(roots, cotangents, strict=True):
             seed = _seed(root, cotangent)

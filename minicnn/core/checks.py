@@ -75,11 +75,17 @@ def floating(op: str, **tensors: Any) -> None:
 
 
 def kernel_dtype(op: str, **tensors: Any) -> None:
-    """Raise unless every tensor given (None is skipped) has a dtype that kernels are compiled for."""
+    """Raise unless every tensor given (None is skipped) has a dtype that its device's kernels are compiled for."""
     floating(op, **tensors)
     for name, value in tensors.items():
-        if value is not None and value.dtype.char not in "fd":
-            raise type_error(op, f"{name} must be float32 or float64, got {value.dtype}", **{name: value})
+        if value is not None and value.dtype.char not in "fd" and not (has_half(value) and value.dtype.char == "e"):
+            allowed = "float16, float32 or float64" if has_half(value) else "float32 or float64"
+            raise type_error(op, f"{name} must be {allowed}, got {value.dtype}", **{name: value})
+
+
+def has_half(tensor: Any) -> bool:
+    """Whether the Tensor's device has kernels for float16."""
+    return "float16" in getattr(tensor.backend, "DTYPES", ())
 
 
 def ndim(op: str, name: str, value: Any, *allowed: int) -> None:

@@ -12,6 +12,10 @@ _LOADERS: dict[str, Callable[[], Any]] = {}
 _DEVICES: dict[str, "Device"] = {}
 
 
+class DeviceUnavailableError(RuntimeError):
+    """The device is known, but this machine cannot serve it; the message says what is missing."""
+
+
 class Device(str):  # noqa: SLOT000 - one object per device; it caches its backend
     """A device's name with the backend behind it; obtained from :func:`device`, one object per name."""
 

@@ -42,6 +42,9 @@ class Function:
         Inputs that are read but not differentiated, each with the reason.
     order : int or None
         ``None``: gradients of any order. ``1``: the gradient cannot be differentiated again, and trying raises.
+    precision : str or None
+        What inputs are cast to in a region of mixed precision (``minicnn.autocast``): ``"half"``, ``"float32"``, or as
+        they are.
 
     Examples
     --------
@@ -63,6 +66,7 @@ class Function:
     aux: ClassVar[int] = 0
     constants: ClassVar[dict[int, str]] = {}
     order: ClassVar[int | None] = None
+    precision: ClassVar[str | None] = None
     registry: ClassVar[dict[str, type["Function"]]] = {}
 
     backend: Any
@@ -140,6 +144,8 @@ class Function:
             if value is not None and not isinstance(value, Tensor):
                 inputs = lift(self.name, args)
                 break
+        if state.autocast is not None and self.precision is not None:
+            inputs = state.autocast.prepared(self.precision, inputs)
         place: Device | None = None
         recording = False
         for value in inputs:

@@ -1,7 +1,8 @@
 """What the current thread is doing: recording a graph or not, recomputing a segment or not."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -13,6 +14,7 @@ class _State(threading.local):
     grad: bool = True
     segment: Any = None  # the checkpointed segment that records or replays, see core/recompute.py
     recomputing: bool = False
+    autocast: Any = None  # the region of mixed precision, see ops/autocast.py
 
 
 state = _State()
@@ -52,6 +54,16 @@ class enable_grad(_GradMode):  # noqa: N801 - PyTorch's spelling
     """Record again inside a ``no_grad`` block."""
 
     enabled = True
+
+
+@contextmanager
+def as_given(autocast: Any = None) -> Iterator[None]:
+    """Compute in the dtypes that inputs have, or in the region of mixed precision that is given."""
+    before, state.autocast = state.autocast, autocast
+    try:
+        yield
+    finally:
+        state.autocast = before
 
 
 def is_grad_enabled() -> bool:

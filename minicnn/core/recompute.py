@@ -12,7 +12,7 @@ from typing import Any
 
 from minicnn.core import rng
 from minicnn.core.function import Function
-from minicnn.core.modes import enable_grad, state
+from minicnn.core.modes import as_given, enable_grad, state
 from minicnn.core.tensor import Tensor
 
 
@@ -23,6 +23,7 @@ class _Segment:
         self.function, self.args = function, args
         self.seen = [(weakref.ref(a), a.storage.version) for a in args if isinstance(a, Tensor)]
         self.random = rng.get_state()
+        self.autocast = state.autocast
         self.nodes: list[weakref.ref[Function]] = []
 
     def add(self, node: Function) -> None:
@@ -46,7 +47,7 @@ class _Segment:
         before = state.segment, state.recomputing
         state.segment, state.recomputing = refill, True
         try:
-            with enable_grad(), rng.replayed(self.random):
+            with enable_grad(), rng.replayed(self.random), as_given(self.autocast):
                 self.function(*self.args)
         finally:
             state.segment, state.recomputing = before

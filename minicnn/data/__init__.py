@@ -2,6 +2,7 @@
 
 from minicnn.data.cifar import cifar10, cifar100
 from minicnn.data.dataset import ArrayDataset, Dataset, Subset, Transformed
+from minicnn.data.device_loader import DeviceLoader
 from minicnn.data.digits import digits, lenet_input
 from minicnn.data.folder import ImageFolder, read_image
 from minicnn.data.idx import mnist, read_idx, write_idx
@@ -28,6 +29,7 @@ __all__ = [
     "Compose",
     "DataLoader",
     "Dataset",
+    "DeviceLoader",
     "ImageFolder",
     "Normalize",
     "Pad",

@@ -154,6 +154,8 @@ def scaled_tanh(input: Tensor, amplitude: float = 1.7159, slope: float = 2.0 / 3
 
 
 class Softplus(Function):
+    precision = "float32"
+
     def __init__(self, beta: float, threshold: float) -> None:
         self.beta, self.threshold = beta, threshold
 

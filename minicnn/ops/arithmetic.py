@@ -251,6 +251,8 @@ def neg(input: Tensor) -> Tensor:
 class PowNumber(Function):
     """Power with a Python number: no gradient for the exponent, and the usual exponents are cheap."""
 
+    precision = "float32"
+
     def __init__(self, exponent: float) -> None:
         self.exponent = exponent
 
@@ -278,6 +280,8 @@ class PowNumber(Function):
 
 
 class Pow(Function):
+    precision = "float32"
+
     def forward(self, a: Array, b: Array) -> Array:
         self.keep_inputs(0, 1)
         self.keep_outputs(0)

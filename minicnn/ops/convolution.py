@@ -17,6 +17,7 @@ from minicnn.core.function import Function
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array, Ints, Pair, Shape
 from minicnn.ops.arithmetic import where
+from minicnn.ops.autocast import in_half
 from minicnn.ops.comparisons import ne
 from minicnn.ops.conv_algorithm import current
 from minicnn.ops.convolution_problem import problem, problem_of, transposed_problem
@@ -114,6 +115,7 @@ class Conv2dWeightGrad(Function):
         )
 
 
+@in_half
 def conv2d(
     input: Tensor,
     weight: Tensor,
@@ -178,6 +180,7 @@ def conv2d(
     return Conv2d(p, current())(input, weight, bias)  # type: ignore[no-any-return]
 
 
+@in_half
 def conv2d_relu(
     input: Tensor,
     weight: Tensor,
@@ -258,6 +261,7 @@ def conv1d(
     return reshape(y, (y.shape[0], y.shape[1], y.shape[3]))
 
 
+@in_half
 def conv_transpose2d(
     input: Tensor,
     weight: Tensor,
@@ -370,6 +374,7 @@ def conv_transpose1d(
     return reshape(y, (y.shape[0], y.shape[1], y.shape[3]))
 
 
+@in_half
 def conv2d_weight_grad(
     input: Tensor,
     weight_size: Shape,

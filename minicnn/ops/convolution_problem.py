@@ -93,7 +93,7 @@ def transposed_problem(
 
 def _check_dtypes(op: str, input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
     dtype = input.data.dtype
-    if dtype.kind != "f" or dtype.itemsize < 4:
+    if dtype.kind != "f" or (dtype.itemsize < 4 and not checks.has_half(input)):
         raise checks.type_error(op, "input must be float32 or float64", input=input)
     if weight.data.dtype != dtype or (bias is not None and bias.data.dtype != dtype):
         given = {"input": input, "weight": weight} | ({} if bias is None else {"bias": bias})

@@ -12,6 +12,7 @@ from minicnn.core.function import Function, constant
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array
 from minicnn.ops.arithmetic import where
+from minicnn.ops.autocast import in_float32
 from minicnn.ops.indexing import gather
 from minicnn.ops.reduce import sum as sum_over
 from minicnn.ops.softmax import log_softmax
@@ -154,6 +155,7 @@ def _check(op: str, input: Tensor, target: Tensor, weight: Tensor | None, reduct
     return True
 
 
+@in_float32
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -246,6 +248,7 @@ def _soft_cross_entropy(
     return reduced("cross_entropy", -sum_over(terms, axis), reduction)
 
 
+@in_float32
 def nll_loss(
     input: Tensor,
     target: Tensor,

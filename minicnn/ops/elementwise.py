@@ -13,6 +13,8 @@ from minicnn.core.types import Array
 
 
 class Exp(Function):
+    precision = "float32"
+
     def forward(self, x: Array) -> Array:
         self.keep_outputs(0)
         return self.xp.exp(real(x))
@@ -39,6 +41,8 @@ def exp(input: Tensor) -> Tensor:
 
 
 class Expm1(Function):
+    precision = "float32"
+
     def forward(self, x: Array) -> Array:
         self.keep_outputs(0)
         return self.xp.expm1(real(x))
@@ -65,6 +69,8 @@ def expm1(input: Tensor) -> Tensor:
 
 
 class Log(Function):
+    precision = "float32"
+
     def forward(self, x: Array) -> Array:
         self.keep_inputs(0)
         return self.xp.log(real(x))
@@ -91,6 +97,8 @@ def log(input: Tensor) -> Tensor:
 
 
 class Log1p(Function):
+    precision = "float32"
+
     def forward(self, x: Array) -> Array:
         self.keep_inputs(0)
         return self.xp.log1p(real(x))
@@ -143,6 +151,8 @@ def sqrt(input: Tensor) -> Tensor:
 
 
 class Rsqrt(Function):
+    precision = "float32"
+
     def forward(self, x: Array) -> Array:
         self.keep_outputs(0)
         return self.xp.reciprocal(self.xp.sqrt(real(x)))
@@ -195,6 +205,8 @@ def square(input: Tensor) -> Tensor:
 
 
 class Reciprocal(Function):
+    precision = "float32"
+
     def forward(self, x: Array) -> Array:
         self.keep_outputs(0)
         return self.xp.reciprocal(real(x))
@@ -273,6 +285,8 @@ def cos(input: Tensor) -> Tensor:
 
 
 class Tan(Function):
+    precision = "float32"
+
     def forward(self, x: Array) -> Array:
         self.keep_outputs(0)
         return self.xp.tan(real(x))

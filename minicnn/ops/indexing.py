@@ -80,6 +80,7 @@ def getitem(input: Tensor, index: Any) -> Tensor:
     [2.0, 0.0, 1.0]
     """
     parts = tuple([_part(i, input) for i in index]) if isinstance(index, tuple) else _part(index, input)
+    _check_places(parts if isinstance(parts, tuple) else (parts,), input)
     return GetItem(parts)(input)  # type: ignore[no-any-return]
 
 
@@ -92,6 +93,24 @@ def _part(index: Any, input: Tensor) -> Any:
     if raw.dtype.kind not in "iub":
         raise checks.type_error("getitem", f"indices must be ints, slices, bools or None, got {raw.dtype}")
     return raw if raw.ndim or raw.dtype.kind == "b" else int(raw)
+
+
+def _check_places(parts: tuple[Any, ...], input: Tensor) -> None:
+    """Raise for an index array that is out of range: not every device's arrays do, some wrap it around."""
+    taken = [0 if p is None or p is Ellipsis else p.ndim if _is_mask(p) else 1 for p in parts]
+    axis, left = 0, input.ndim - sum(taken)
+    for part, count in zip(parts, taken, strict=True):
+        if hasattr(part, "dtype") and not _is_mask(part) and part.size and left >= 0:
+            size, low, high = input.shape[axis], int(part.min()), int(part.max())
+            if low < -size or high >= size:
+                wrong = low if low < -size else high
+                message = f"index {wrong} is out of bounds for axis {axis} with size {size}"
+                raise IndexError(f"getitem: {message} [input.shape={input.shape}]")
+        axis += left if part is Ellipsis else count
+
+
+def _is_mask(part: Any) -> bool:
+    return hasattr(part, "dtype") and part.dtype.kind == "b"
 
 
 class Gather(Function):

@@ -17,6 +17,8 @@ from minicnn.ops.shape import permute, reshape, transpose, unsqueeze
 class Matmul(Function):
     """Stacks of matrices (..., m, k) @ (..., k, n); leading axes broadcast."""
 
+    precision = "half"
+
     def forward(self, a: Array, b: Array) -> Array:
         self.keep_inputs(0, 1)
         a, b = match(a, b)
@@ -104,6 +106,8 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
 
 class Linear(Function):
     """x @ w.T + b on matrices, one node."""
+
+    precision = "half"
 
     def forward(self, x: Array, w: Array, b: Array | None) -> Array:
         self.keep_inputs(0, 1)
@@ -204,6 +208,8 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
 
 class Einsum(Function):
     """Sum of products; every index of an operand stands once in it, and again in the output or another operand."""
+
+    precision = "half"
 
     def __init__(self, operands: Sequence[str], output: str) -> None:
         self.operands, self.output = list(operands), output

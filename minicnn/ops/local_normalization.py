@@ -7,6 +7,7 @@ from minicnn.core.function import Function
 from minicnn.core.tensor import Tensor, tensor
 from minicnn.core.types import Array, Ints
 from minicnn.ops.arithmetic import maximum
+from minicnn.ops.autocast import in_float32
 from minicnn.ops.convolution import conv2d
 from minicnn.ops.reduce import amax
 
@@ -25,6 +26,7 @@ class ChannelWindowSum(Function):
         return out
 
 
+@in_float32
 def local_response_norm(
     input: Tensor,
     size: int,
@@ -96,6 +98,7 @@ def _gaussian_mean(x: Tensor, size: int, sigma: float) -> Tensor:
     return window(x.mean(1, keepdim=True)) / window(inside)
 
 
+@in_float32
 def local_contrast_norm(input: Tensor, kernel_size: int = 7, sigma: float = 1.75, eps: float = 1e-8) -> Tensor:
     """Make the local mean 0 and the local standard deviation 1, where "local" is a Gaussian window.
 
@@ -151,6 +154,7 @@ def local_contrast_norm(input: Tensor, kernel_size: int = 7, sigma: float = 1.75
     return v / maximum(deviation.mean((2, 3), keepdim=True), deviation)
 
 
+@in_float32
 def normalize(input: Tensor, p: float = 2.0, dim: Ints = 1, eps: float = 1e-12) -> Tensor:
     """Divide by the Lp norm along ``dim``: ``y = x / max(||x||_p, eps)``.
 

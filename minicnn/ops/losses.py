@@ -11,6 +11,7 @@ from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array
 from minicnn.ops.activations import logsigmoid
 from minicnn.ops.arithmetic import maximum, where
+from minicnn.ops.autocast import in_float32
 from minicnn.ops.cast import fit, full_like
 from minicnn.ops.cross_entropy import cross_entropy, read_only, reduced
 from minicnn.ops.elementwise import exp, log
@@ -25,6 +26,7 @@ def same_shape(op: str, **tensors: Tensor) -> None:
         raise checks.value_error(op, f"{' and '.join(tensors)} must have the same shape", **tensors)
 
 
+@in_float32
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """Squared error, (input - target)**2.
 
@@ -53,6 +55,7 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     return reduced("mse_loss", difference * difference, reduction)
 
 
+@in_float32
 def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """Absolute error, abs(input - target).
 
@@ -75,6 +78,7 @@ def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     return reduced("l1_loss", abs(input - target), reduction)
 
 
+@in_float32
 def smooth_l1_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0, *, sigma: float | None = None
 ) -> Tensor:
@@ -125,6 +129,7 @@ def smooth_l1_loss(
     return reduced(op, loss, reduction)
 
 
+@in_float32
 def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0) -> Tensor:
     """0.5 d**2 where abs(d) <= delta, else delta (abs(d) - 0.5 delta): delta times :func:`smooth_l1_loss`.
 
@@ -184,6 +189,7 @@ def _cut_log(x: Tensor) -> Tensor:
     return where(zero, -100.0, clamp(log(where(zero, 1.0, x)), min=-100.0))
 
 
+@in_float32
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
 ) -> Tensor:
@@ -224,6 +230,7 @@ def binary_cross_entropy(
     return reduced("binary_cross_entropy", loss if weight is None else loss * weight, reduction)
 
 
+@in_float32
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -274,6 +281,7 @@ def binary_cross_entropy_with_logits(
     return reduced(op, loss if weight is None else loss * weight, reduction)
 
 
+@in_float32
 def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False) -> Tensor:
     """Kullback-Leibler divergence, target * (log target - input), from log-probabilities.
 
@@ -329,6 +337,7 @@ class SquaredDistance(Function):
         return gx, gc
 
 
+@in_float32
 def squared_distance(x: Tensor, codes: Tensor) -> Tensor:
     """Squared Euclidean distances, y[n, k] = sum_j (x[n, j] - codes[k, j])**2: a layer of radial basis units.
 
@@ -369,6 +378,7 @@ def squared_distance(x: Tensor, codes: Tensor) -> Tensor:
     return SquaredDistance()(x, codes)  # type: ignore[no-any-return]
 
 
+@in_float32
 def discriminative_rbf_loss(distances: Tensor, target: Tensor, j: float = 0.1, reduction: str = "mean") -> Tensor:
     """LeNet-5's loss on distances to class codes, y_D + log(exp(-j) + sum_i exp(-y_i)), D the right class.
 

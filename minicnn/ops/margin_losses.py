@@ -8,6 +8,7 @@ from minicnn.core.function import constant
 from minicnn.core.tensor import Tensor
 from minicnn.ops.activations import logsigmoid
 from minicnn.ops.arithmetic import maximum, minimum, where
+from minicnn.ops.autocast import in_float32
 from minicnn.ops.cast import cast
 from minicnn.ops.cross_entropy import bad_label, read_only, reduced
 from minicnn.ops.elementwise import exp, sqrt
@@ -17,6 +18,7 @@ from minicnn.ops.rectifiers import relu
 from minicnn.ops.reduce import norm
 
 
+@in_float32
 def hinge_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """Binary hinge, max(0, 1 - target * input).
 
@@ -48,6 +50,7 @@ def hinge_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor
     return reduced("hinge_loss", relu(1.0 - input * target), reduction)
 
 
+@in_float32
 def perceptron_loss(margin: Tensor, reduction: str = "mean") -> Tensor:
     """Rosenblatt's loss of a margin, max(0, -margin).
 
@@ -64,6 +67,7 @@ def perceptron_loss(margin: Tensor, reduction: str = "mean") -> Tensor:
     return reduced("perceptron_loss", relu(-margin), reduction)
 
 
+@in_float32
 def logistic_loss(margin: Tensor, reduction: str = "mean") -> Tensor:
     """Logistic loss of a margin, log(1 + exp(-margin)), stable for all margins.
 
@@ -80,6 +84,7 @@ def logistic_loss(margin: Tensor, reduction: str = "mean") -> Tensor:
     return reduced("logistic_loss", -logsigmoid(margin), reduction)
 
 
+@in_float32
 def quadratic_loss(margin: Tensor, reduction: str = "mean") -> Tensor:
     """Quadratic loss of a margin, (1 - margin)**2; it also punishes being too right.
 
@@ -97,6 +102,7 @@ def quadratic_loss(margin: Tensor, reduction: str = "mean") -> Tensor:
     return reduced("quadratic_loss", short * short, reduction)
 
 
+@in_float32
 def exponential_loss(margin: Tensor, reduction: str = "mean") -> Tensor:
     """Exponential loss of a margin, exp(-margin), as in boosting.
 
@@ -125,6 +131,7 @@ def zero_one_loss(margin: Tensor, reduction: str = "mean") -> Tensor:
     return reduced("zero_one_loss", cast(margin < 0, margin.dtype), reduction)
 
 
+@in_float32
 def soft_margin_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """Logistic loss of target * input, log(1 + exp(-target * input)).
 
@@ -148,6 +155,7 @@ def soft_margin_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> 
     return reduced("soft_margin_loss", -logsigmoid(input * target), reduction)
 
 
+@in_float32
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -212,6 +220,7 @@ def multi_margin_loss(
     return reduced(op, loss.squeeze(0) if single else loss, reduction)
 
 
+@in_float32
 def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, reduction: str = "mean") -> Tensor:
     """Distance for similar pairs (target 1), max(0, margin - distance) for dissimilar ones (target -1).
 
@@ -239,6 +248,7 @@ def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, red
     return reduced("hinge_embedding_loss", similar + other, reduction)
 
 
+@in_float32
 def margin_ranking_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: str = "mean"
 ) -> Tensor:
@@ -266,6 +276,7 @@ def margin_ranking_loss(
     return reduced("margin_ranking_loss", relu(margin - target * (input1 - input2)), reduction)
 
 
+@in_float32
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
     """The p-norm of x1 - x2 + eps over the last axis.
 
@@ -291,6 +302,7 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
     return norm(x1 - x2 + eps, p, -1, keepdim)
 
 
+@in_float32
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,
@@ -339,6 +351,7 @@ def triplet_margin_loss(
     return reduced(op, relu(near - far + margin), reduction)
 
 
+@in_float32
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """The cosine of the angle, x1 . x2 / (max(|x1|, eps) max(|x2|, eps)).
 
@@ -366,6 +379,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     return ((x1 / maximum(size1, eps)) * (x2 / maximum(size2, eps))).sum(dim)  # type: ignore[no-any-return]
 
 
+@in_float32
 def cosine_embedding_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: str = "mean"
 ) -> Tensor:

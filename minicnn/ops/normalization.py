@@ -20,6 +20,7 @@ from minicnn.core.function import Function
 from minicnn.core.modes import no_grad, recomputing
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array, Ints, Shape
+from minicnn.ops.autocast import in_float32
 from minicnn.ops.cast import cast
 from minicnn.ops.shape import broadcast_to, reshape
 
@@ -190,6 +191,7 @@ def _update_running(
                 )
 
 
+@in_float32
 def batch_norm(
     input: Tensor,
     running_mean: Tensor | None,
@@ -296,6 +298,7 @@ def _by_given(
     return out
 
 
+@in_float32
 def instance_norm(
     input: Tensor,
     running_mean: Tensor | None = None,
@@ -360,6 +363,7 @@ def instance_norm(
     return y  # type: ignore[no-any-return]
 
 
+@in_float32
 def layer_norm(
     input: Tensor,
     normalized_shape: Ints,
@@ -407,6 +411,7 @@ def layer_norm(
     return Normalize(view, eps)(input, weight, bias)[0]  # type: ignore[no-any-return]
 
 
+@in_float32
 def group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:

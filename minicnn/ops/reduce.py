@@ -21,6 +21,8 @@ from minicnn.ops.shape import broadcast_to, ints, movedim, reshape
 class _Reduction(Function):
     """What all reductions share: the axes, and the way back from the result's shape to the input's."""
 
+    precision = "float32"
+
     def __init__(self, dims: Shape | None, keepdim: bool) -> None:
         self.dims, self.keepdim = dims, keepdim
 
@@ -398,6 +400,8 @@ def _halved(x: Tensor) -> Tensor:
 
 class Cumsum(Function):
     """Its adjoint runs from the other end."""
+
+    precision = "float32"
 
     def __init__(self, dim: int, backwards: bool = False) -> None:
         self.dim, self.backwards = dim, backwards

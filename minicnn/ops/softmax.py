@@ -12,6 +12,8 @@ from minicnn.ops.shape import reshape
 
 
 class Softmax(Function):
+    precision = "float32"
+
     def __init__(self, dim: int) -> None:
         self.dim = dim
 
@@ -91,6 +93,8 @@ def softmin(input: Tensor, dim: int) -> Tensor:
 
 
 class LogSoftmax(Function):
+    precision = "float32"
+
     def __init__(self, dim: int) -> None:
         self.dim = dim
 
@@ -131,6 +135,8 @@ def log_softmax(input: Tensor, dim: int) -> Tensor:
 
 
 class Logsumexp(Function):
+    precision = "float32"
+
     def __init__(self, dims: Shape, keepdim: bool) -> None:
         self.dims, self.keepdim = dims, keepdim
 

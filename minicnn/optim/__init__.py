@@ -3,6 +3,7 @@
 from minicnn.optim.adaptive import Adadelta, Adagrad, Adam, AdamW, RMSprop
 from minicnn.optim.averages import EMA, SWA
 from minicnn.optim.clip import clip_grad_norm_, clip_grad_value_
+from minicnn.optim.grad_scaler import GradScaler
 from minicnn.optim.lbfgs import LBFGS
 from minicnn.optim.optimizer import Optimizer
 from minicnn.optim.schedules import (
@@ -34,6 +35,7 @@ __all__ = [
     "ConstantLR",
     "CosineAnnealingLR",
     "ExponentialLR",
+    "GradScaler",
     "LRScheduler",
     "LambdaLR",
     "LinearLR",

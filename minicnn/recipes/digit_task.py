@@ -131,7 +131,9 @@ def train(
         checkpoint_every=settings.checkpoint_every,
         config={"recipe": name, "preset": options.preset, "seed": options.seed, **vars(settings), "epochs": epochs},
     )
-    batches = data.DataLoader(learn, settings.batch_size, shuffle=True, num_workers=1)
+    batches: Any = data.DataLoader(learn, settings.batch_size, shuffle=True, num_workers=1)
+    if options.device != "cpu":
+        batches = data.DeviceLoader(batches, options.device)
     history = trainer.fit(batches, epochs, evaluate=data.DataLoader(held_out, 256), resume=options.resume)
     images, labels = held_out.arrays
     outputs = judge(model, images)

@@ -89,3 +89,20 @@ def test_explain_follows_a_bound_on_the_error_and_a_table(tmp_path, capsys):
     main(["conv", "explain", LAYER, "--table", str(path), "--max-error", "5e-6"])
     said = capsys.readouterr().out
     assert "forward: fft\n    because: measured" in said and "weight_grad: winograd_f2" in said
+
+
+def test_a_table_for_the_gpu_is_followed_there_only(tmp_path, capsys):
+    path = written(tmp_path, f'["{LAYER}"]\nforward = "implicit_gemm"\n')
+    problem, gpu = parse(f"layer {LAYER}").problem, tune.room_of("cuda")
+    before = room.choose("forward", problem)
+    mc.use_conv_table(path, device="cuda")
+    try:
+        assert (gpu.choose("forward", problem), room.choose("forward", problem)) == ("implicit_gemm", before)
+        assert main(["conv", "explain", LAYER, "--device", "cuda", "--table", str(path)]) == 0
+        assert "forward: implicit_gemm\n    because: measured" in capsys.readouterr().out
+    finally:
+        mc.use_conv_table(None, device="cuda")
+    with pytest.raises(ValueError, match="no algorithm 'implicit_gemm' on cpu"):
+        mc.use_conv_table(path)
+    with pytest.raises(ValueError, match="device must be 'cpu', 'cuda'"):
+        mc.use_conv_table(path, device="tpu")

@@ -6,6 +6,7 @@ import pytest
 from minicnn.bench import scaling, tables
 from minicnn.bench.layers import parse
 from minicnn.bench.result import OK, WRONG
+from minicnn.cli import bench_steps
 from minicnn.cli.bench_works import libraries, steps
 from minicnn.cli.bench_works import ops as op_works
 
@@ -104,7 +105,7 @@ def test_both_nets_of_a_step_start_alike_and_learn():
     prepared = steps.provide("minicnn", 2)["prepare"]("mlp", "step")
     losses = prepared.facts["shown"]
     assert losses[0] > losses[1] > losses[2]
-    assert set(steps.WORKS) == {"lenet", "mlp", "vgg11", "resnet18", "unet"}
+    assert set(steps.WORKS) == set(bench_steps.ON_DEVICES)
 
 
 @pytest.mark.torch
@@ -123,3 +124,4 @@ def test_torch_nets_have_the_published_number_of_parameters():
     counts = {name: sum(p.numel() for p in NETS[name](10).parameters()) for name in ("lenet", "mlp", "unet")}
     assert counts["lenet"] == 61_706
     assert sum(p.numel() for p in NETS["resnet18"](1000).parameters()) == 11_689_512
+    assert sum(p.numel() for p in NETS["resnet50"](1000).parameters()) == 25_557_032

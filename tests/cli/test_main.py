@@ -124,8 +124,9 @@ def test_doctor_names_cores_blas_numba_and_gpu(capsys: pytest.CaptureFixture[str
 
 
 def test_doctor_says_why_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert doctor.gpu() == "not used: this release has no GPU backend"
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert doctor.gpu().startswith("CuPy is not installed")
+    assert "pip install 'minicnn[cuda12]'" in doctor.gpu()
 
 
 def test_the_parser_loads_neither_numba_nor_pictures() -> None:

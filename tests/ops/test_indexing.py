@@ -63,6 +63,12 @@ def test_wrong_indices_are_named() -> None:
     x = mc.tensor(np.zeros((2, 3)))
     with pytest.raises(IndexError, match=r"getitem: .*out of bounds.*input\.shape=\(2, 3\)"):
         x[2]
+    for index in ([0, 2], (slice(None), [[-4]]), (..., mc.tensor([1, 3])), (None, [True, False], [3])):
+        with pytest.raises(
+            IndexError, match=r"getitem: index (2|-4|3) is out of bounds for axis .*input\.shape=\(2, 3\)"
+        ):
+            x[index]
+    assert x[(..., [-3, 2])].shape == (2, 2)
     with pytest.raises(TypeError, match="getitem: indices must be ints"):
         x[mc.tensor([0.5])]
     for call, message in (

@@ -1,5 +1,6 @@
 """The CPU backend: NumPy for arrays, numba for kernels; kernel modules load when an op first asks for them."""
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -13,6 +14,23 @@ def to_host(array: Any) -> Any:
     return array
 
 
+class Uploader:
+    """A batch is where it is needed: nothing to copy."""
+
+    def start(self, hosts: Sequence[Any]) -> list[Any]:
+        """The arrays."""
+        return list(hosts)
+
+    def finish(self, started: list[Any]) -> list[Any]:
+        """The arrays."""
+        return started
+
+
+def uploader() -> Uploader:
+    """What brings batches to this device ahead of their use."""
+    return Uploader()
+
+
 def __getattr__(name: str) -> Any:
     if name.startswith("_"):
         raise AttributeError(name)
@@ -24,4 +42,4 @@ def __getattr__(name: str) -> Any:
         raise
 
 
-__all__ = ["arrays", "to_host"]
+__all__ = ["arrays", "to_host", "uploader"]

@@ -17,12 +17,18 @@ from minicnn.backends.cuda import seam
 class Backend:
     """What ``device.backend`` is: the modules of this package, each call of which runs on one device's runtime."""
 
+    DTYPES = ("float16", "float32", "float64")  # what the kernels are compiled for
+
     def __init__(self, runtime: seam.Runtime) -> None:
         self.runtime = runtime
 
     def to_host(self, array: Any) -> Any:
         """A copy as a NumPy array."""
         return self.runtime.to_host(array)
+
+    def uploader(self) -> Any:
+        """Copies batches to the device ahead of their use: ``start(host arrays)``, then ``finish``."""
+        return self.runtime.uploader()
 
     def __getattr__(self, name: str) -> "Room":
         if name.startswith("_"):

@@ -33,6 +33,8 @@ class EmulatedArray(NDArrayOperatorsMixin):
         return _wrapped(function)(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # such as __array_interface__, by which NumPy would help itself
+            raise AttributeError(name)
         found = getattr(self.host, name)
         if callable(found):
             return _wrapped(found, self)
@@ -85,7 +87,9 @@ def _wrap(value: Any, owner: EmulatedArray | None = None) -> Any:
         if owner is not None and value is owner.host:
             return owner
         shared = owner is not None and value.base is not None and np.may_share_memory(value, owner.host)
-        return EmulatedArray(value, (owner.base or owner) if shared and owner is not None else None)
+        if not shared or owner is None:
+            return EmulatedArray(value)
+        return EmulatedArray(value, owner if owner.base is None else owner.base)
     if isinstance(value, np.generic):
         return EmulatedArray(np.asarray(value))
     if isinstance(value, tuple | list) and any(isinstance(v, np.ndarray) for v in value):

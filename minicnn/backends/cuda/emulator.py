@@ -10,6 +10,8 @@ import os
 import shutil
 import subprocess
 import threading
+import time
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ import numpy as np
 
 from minicnn.backends.cuda import emulated_arrays, sources
 from minicnn.backends.cuda.emulated_arrays import EmulatedArray
-from minicnn.core.types import Shape
+from minicnn.core.device import DeviceUnavailableError
+from minicnn.core.types import Array, Shape
 
 FLAGS = ("-std=c++20", "-O1", "-fno-strict-aliasing", "-ffp-contract=off", "-Wno-unknown-pragmas")
 _LOCK = threading.Lock()  # fibers take turns on one CPU thread
@@ -31,7 +34,7 @@ class EmulatedRuntime:
 
     def __init__(self) -> None:
         if compiler() is None:
-            raise RuntimeError("cuda-emulated: needs a C++20 compiler; found neither g++ nor $CXX")
+            raise DeviceUnavailableError("cuda-emulated: needs a C++20 compiler; found neither g++ nor $CXX")
 
     def run(self, kernel: sources.Kernel, real: "np.dtype[Any]", grid: Shape, block: Shape, args: list[Any]) -> None:
         library = load(kernel.file, real.name)
@@ -39,8 +42,8 @@ class EmulatedRuntime:
         pointers = (ctypes.c_void_p * len(values))(*[v.ctypes.data for v in values])
         sizes = (ctypes.c_uint * 6)(*grid, *block)
         with _LOCK:
-            if RECORDER is not None:
-                RECORDER(kernel, real, grid, block, args)
+            for listener in LISTENERS:
+                listener(kernel, real, grid, block, args)
             failed = library[f"emulate_{kernel.name}"](sizes, pointers)
             if failed:
                 message = ctypes.cast(library.emulator_message(), ctypes.c_char_p).value or b""
@@ -52,8 +55,30 @@ class EmulatedRuntime:
     def is_array(self, value: Any) -> bool:
         return isinstance(value, EmulatedArray)
 
+    def clock(self, call: Callable[[], object], count: int) -> float:
+        """Seconds of the CPU, which say nothing about a GPU."""
+        start = time.perf_counter()
+        for _ in range(count):
+            call()
+        return time.perf_counter() - start
 
-RECORDER: Any = None  # called with every launch; sanitizers replay what it wrote (``recording.py``)
+    def uploader(self) -> "Uploader":
+        return Uploader()
+
+
+class Uploader:
+    """Copies to the device, at once: there is nothing here that could go on meanwhile."""
+
+    def start(self, hosts: Sequence[Any]) -> list[Array]:
+        """Copy."""
+        return [emulated_arrays.array(host) for host in hosts]
+
+    def finish(self, started: list[Array]) -> list[Array]:
+        """The arrays."""
+        return started
+
+
+LISTENERS: list[Any] = []  # called with every launch before it runs, as ``run`` is (``recording.py``)
 
 
 def _value(argument: Any) -> Any:
@@ -73,6 +98,8 @@ def compiler() -> str | None:
 def translation(stem: str, real: "np.dtype[Any]") -> str:
     """The C++ text of one kernel file: the emulator, the file itself, and an entry point for each kernel."""
     macros = "".join(f"#define {name} {word}\n" for name, word in sources.spelled(real).items())
+    if real.name == "float16":
+        macros += "typedef _Float16 __half;\n"  # of g++ 12 and later
     entries, table = [], []
     for kernel in sources.kernels(stem).values():
         passed = ", ".join(

@@ -52,6 +52,14 @@ def scatter_planes(gy: Array, index: Array, size: Shape) -> Array:
     return gx
 
 
+def scatter_planes_atomic(gy: Array, index: Array, size: Shape) -> Array:
+    """:func:`scatter_planes` in one step, in an order that changes from run to run."""
+    gx = seam.xp().zeros((*gy.shape[:-2], *size), gy.dtype)
+    sizes = prod(size), prod(gy.shape[-2:]), gy.size
+    seam.elementwise("pooling.scatter_planes_atomic", gy.size, seam.contiguous(gy), seam.contiguous(index), gx, *sizes)
+    return gx
+
+
 def last_writers(index: Array, size: Shape) -> Array:
     """The indices with -1 in place of all but the last of equal ones in a plane: what plain assignment keeps."""
     index = seam.contiguous(index).astype(np.int32)

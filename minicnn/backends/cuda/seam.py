@@ -5,7 +5,7 @@ device they mean is the runtime that was entered by :func:`on`; ``Backend`` ente
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -31,6 +31,12 @@ class Runtime(Protocol):
 
     def is_array(self, value: Any) -> bool:
         """Whether it is an array of this device."""
+
+    def clock(self, call: Callable[[], object], count: int) -> float:
+        """Seconds that so many calls take on the device."""
+
+    def uploader(self) -> Any:
+        """``start(host arrays)`` begins to copy them here, ``finish(started)`` gives the arrays."""
 
 
 class _Current(threading.local):
@@ -108,6 +114,11 @@ def launch(name: str, grid: int | Shape, block: int | Shape, *args: Any, real: A
 def elementwise(name: str, count: int, *args: Any, real: Any = None) -> None:
     """Launch with one thread for each of ``count`` elements."""
     launch(name, -(-count // THREADS), THREADS, *args, real=real)
+
+
+def packs(name: str, x: Array, *args: Any) -> None:
+    """Launch with one thread for each 16 bytes of ``x`` (``kernels/packs.cuh``)."""
+    elementwise(name, -(-x.size * x.dtype.itemsize // 16), *args, real=x.dtype)
 
 
 def _three(what: str, name: str, sizes: int | Shape) -> tuple[int, int, int]:

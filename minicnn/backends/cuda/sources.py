@@ -17,6 +17,7 @@ TYPES = {
 }  # fmt: skip
 _KERNEL = re.compile(r"^KERNEL\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(([^)]*)\)", re.MULTILINE)
 _PARAMETER = re.compile(r"^(const\s+)?(\w+)\s*(\*?)\s*(?:__restrict__\s+)?(\w+)$")
+_LIST = re.compile(r"^#define ([A-Z]+) ((?:.*\\\n)*.*)$", re.MULTILINE)  # a word for several parameters
 _INCLUDE = re.compile(r'^#include "([\w.]+)"$', re.MULTILINE)
 
 
@@ -44,13 +45,23 @@ def folder() -> Path:
     return packaged if packaged.is_dir() else package.parent / "kernels"
 
 
+FOLDERS = [folder()]  # searched in order; whoever has kernels of their own adds a folder
+
+
+def _path(name: str) -> Path:
+    for place in FOLDERS:
+        if (place / name).is_file():
+            return place / name
+    raise ValueError(f"cuda: there is no kernel file {name} in {', '.join(map(str, FOLDERS))}")
+
+
 @cache
 def text(stem: str) -> str:
     """The source of ``kernels/<stem>.cu`` with its own includes put in place, once each."""
     seen: set[str] = set()
 
     def expand(name: str) -> str:
-        source = (folder() / name).read_text(encoding="utf-8").replace("#pragma once\n", "")
+        source = _path(name).read_text(encoding="utf-8").replace("#pragma once\n", "")
 
         def put(match: re.Match[str]) -> str:
             if match[1] in seen:
@@ -64,14 +75,20 @@ def text(stem: str) -> str:
 
 
 def stems() -> list[str]:
-    """Every kernel file."""
+    """Every kernel file of the project."""
     return sorted(path.stem for path in folder().glob("*.cu"))
 
 
 @cache
 def kernels(stem: str) -> dict[str, Kernel]:
     """The kernels of a file by name."""
-    return {name: Kernel(stem, name, _parameters(stem, name, inside)) for name, inside in _KERNEL.findall(text(stem))}
+    source = text(stem)
+    lists = {word: meaning.replace("\\\n", " ") for word, meaning in _LIST.findall(source)}
+
+    def spelled_out(inside: str) -> str:
+        return re.sub(r"\b[A-Z]+\b", lambda match: lists.get(match[0], match[0]), inside)
+
+    return {name: Kernel(stem, name, _parameters(stem, name, spelled_out(p))) for name, p in _KERNEL.findall(source)}
 
 
 @cache

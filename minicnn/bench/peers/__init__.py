@@ -1,13 +1,14 @@
 """Convolution in each library, behind one small contract: a module a library.
 
     PACKAGE: the name it is installed under
-    start(threads) -> None                       import it, set its threads
+    start(threads, device) -> None               import it, set its threads and where it computes
     cannot(which, layer, dtype) -> reason | None
     into(array) -> its own array;  back(its array) -> NumPy array
     make(which, layer, algorithm) -> f(a, b)     one pass alone: forward(x, w), input_grad(gy, w), weight_grad(gy, x)
 
 What it may add: ``facts(which, layer, dtype, algorithm)``, ``algorithms(which, layer)`` and ``resolve(...)`` as in
-:mod:`minicnn.bench.peers.ours`. A library is imported in its own process only.
+:mod:`minicnn.bench.peers.ours`; and, to take part on a device, ``clock(call, count) -> seconds`` by the device's own
+events. A library is imported in its own process only.
 """
 
 from importlib import import_module
@@ -20,6 +21,7 @@ MODULES = {
     "mygrad": "with_mygrad",
 }
 NAMES = tuple(name for name in MODULES if name != OURS)
+ON_DEVICES = ("torch",)  # of these, those that can compute elsewhere than on the CPU
 
 
 def load(name: str) -> ModuleType:

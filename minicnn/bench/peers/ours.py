@@ -1,4 +1,4 @@
-"""Our own library, an algorithm at a time, below the public functions: arrays in, an array out."""
+"""Our own library, an algorithm at a time, below the public functions: arrays in, an array out, on any device."""
 
 import math
 from collections.abc import Callable
@@ -11,17 +11,26 @@ PACKAGE = "minicnn"
 NAIVE_MACS = 2 * 10**8  # above, the readable loops take seconds a call
 
 
-def start(threads: int) -> None:
-    """Set the threads."""
-    from minicnn.backends.cpu.threads import set_num_threads
+_place: Any = None  # the device of this process
 
-    set_num_threads(threads)
+
+def start(threads: int, device: str = "cpu") -> None:
+    """Set the threads and the device."""
+    global _place
+    import minicnn
+    from minicnn.core.device import device as find_device
+
+    minicnn.set_num_threads(threads)
+    _place = find_device(device)
 
 
 def _room() -> Any:
-    from minicnn.backends.cpu import convolution
+    return _place.backend.convolution
 
-    return convolution
+
+def clock(call: Callable[[], object], count: int) -> float:
+    """Seconds by the device's events."""
+    return float(_place.backend.runtime.clock(call, count))
 
 
 def algorithms(which: str, layer: Layer) -> list[str]:
@@ -43,13 +52,14 @@ def cannot(which: str, layer: Layer, dtype: str) -> str | None:
 
 
 def into(array: Array) -> Array:
-    """NumPy arrays are its own."""
-    return array
+    """NumPy arrays are its own on the CPU."""
+    return array if _place == "cpu" else _place.xp.array(array)
 
 
 def back(array: Array) -> Array:
-    """The same."""
-    return array
+    """As NumPy sees it."""
+    host: Array = _place.backend.to_host(array)
+    return host
 
 
 def make(which: str, layer: Layer, algorithm: str) -> Callable[[Array, Array], Array]:

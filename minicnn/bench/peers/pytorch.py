@@ -9,11 +9,32 @@ from minicnn.core.types import Array
 PACKAGE = "torch"
 
 
-def start(threads: int) -> None:
-    """Import it; oneDNN stays as it comes, on."""
+_place = "cpu"
+
+
+def start(threads: int, device: str = "cpu") -> None:
+    """Import it. oneDNN stays as it comes, on; cuDNN may try its algorithms, in float32 and not TF32."""
+    global _place
     import torch
 
     torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    _place = device
+
+
+def clock(call: Callable[[], object], count: int) -> float:
+    """Seconds between two events."""
+    import torch
+
+    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    torch.cuda.synchronize()
+    begin.record()
+    for _ in range(count):
+        call()
+    end.record()
+    end.synchronize()
+    return float(begin.elapsed_time(end)) / 1e3
 
 
 def cannot(which: str, layer: Layer, dtype: str) -> str | None:
@@ -25,12 +46,13 @@ def into(array: Array) -> Any:
     """A contiguous tensor."""
     import torch
 
-    return torch.from_numpy(array)
+    return torch.from_numpy(array).to(_place)
 
 
 def back(tensor: Any) -> Array:
     """As NumPy sees it."""
-    return tensor.detach().numpy()
+    host: Array = tensor.detach().cpu().numpy()
+    return host
 
 
 def make(which: str, layer: Layer, algorithm: str) -> Callable[[Any, Any], Any]:
@@ -48,7 +70,7 @@ def make(which: str, layer: Layer, algorithm: str) -> Callable[[Any, Any], Any]:
     backward = torch.ops.aten.convolution_backward.default
     rest = (None, *geometry, False, (0, 0), layer.groups)
     shape = p.x_shape if which == "input_grad" else p.w_shape
-    wanted = {dtype: torch.empty(shape, dtype=dtype) for dtype in (torch.float32, torch.float64)}
+    wanted = {dtype: torch.empty(shape, dtype=dtype, device=_place) for dtype in (torch.float32, torch.float64)}
     if which == "input_grad":  # of the operand whose gradient it is, the sizes are read and not the values
         return lambda gy, w: backward(gy, wanted[gy.dtype], w, *rest, (True, False, False))[0]
     return lambda gy, x: backward(gy, x, wanted[gy.dtype], *rest, (False, True, False))[1]

@@ -12,7 +12,7 @@ PACKAGE = "autograd"
 _MOST_WINDOWS = 1 << 28  # elements: it copies the input under every window at once
 
 
-def start(threads: int) -> None:
+def start(threads: int, device: str = "cpu") -> None:
     """Import it; NumPy's BLAS has its threads from the environment."""
     import autograd.scipy.signal  # noqa: F401
 

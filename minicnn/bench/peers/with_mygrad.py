@@ -11,7 +11,7 @@ from minicnn.core.types import Array
 PACKAGE = "mygrad"
 
 
-def start(threads: int) -> None:
+def start(threads: int, device: str = "cpu") -> None:
     """Import it; NumPy's BLAS has its threads from the environment."""
     import mygrad  # noqa: F401
 

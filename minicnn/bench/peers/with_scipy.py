@@ -10,7 +10,7 @@ from minicnn.core.types import Array
 PACKAGE = "scipy"
 
 
-def start(threads: int) -> None:
+def start(threads: int, device: str = "cpu") -> None:
     """Import it, and give its transforms the threads."""
     import scipy.fft
     import scipy.signal

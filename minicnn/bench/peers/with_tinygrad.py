@@ -10,7 +10,7 @@ from minicnn.core.types import Array
 PACKAGE = "tinygrad"
 
 
-def start(threads: int) -> None:
+def start(threads: int, device: str = "cpu") -> None:
     """Import it with the CPU as its device."""
     import os
 

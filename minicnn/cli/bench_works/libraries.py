@@ -1,45 +1,52 @@
-"""Two libraries behind the same few names, so that an op is written once for both."""
+"""Two libraries behind the same few names, so that a work is written once for both."""
 
 from types import SimpleNamespace
 from typing import Any
 
 from minicnn.bench.desk import Cannot
+from minicnn.bench.worker import host_clock
 
 
 def load(name: str, threads: int) -> SimpleNamespace:
-    """A library ready to be used with so many threads."""
-    return {"minicnn": _ours, "torch": _torch}[name](threads)
+    """A library ready to be used with so many threads; ``library@device`` for one elsewhere than on the CPU."""
+    library, _, device = name.partition("@")
+    return {"minicnn": _ours, "torch": _torch}[library](threads, device or "cpu")
 
 
-def _ours(threads: int) -> SimpleNamespace:
+def _ours(threads: int, device: str) -> SimpleNamespace:
+    import minicnn as mc
     from minicnn import ops, optim
-    from minicnn.backends.cpu.threads import set_num_threads
     from minicnn.core.backprop import grad
+    from minicnn.core.device import device as find_device
     from minicnn.core.tensor import tensor
 
-    set_num_threads(threads)
+    mc.set_num_threads(threads)
 
     def set_grad(parameter: Any, values: Any) -> None:
-        parameter.grad = tensor(values)
+        parameter.grad = tensor(values, device=device)
 
     return SimpleNamespace(
-        F=ops, cat=ops.cat, sigmoid=ops.sigmoid, tanh=ops.tanh, sgd=optim.SGD, set_grad=set_grad,
-        tensor=lambda array, wanted: tensor(array, requires_grad=wanted), array=lambda t: t.detach().numpy(),
-        grad=lambda y, xs, gy: grad(y, xs, gy, retain_graph=True), roi=lambda name: getattr(ops, name),
+        name="minicnn", F=ops, cat=ops.cat, sigmoid=ops.sigmoid, tanh=ops.tanh, sgd=optim.SGD, set_grad=set_grad,
+        tensor=lambda array, wanted: tensor(array, device=device, requires_grad=wanted), no_grad=mc.no_grad,
+        array=lambda t: t.detach().numpy(), place=lambda module: module.to(device), roi=lambda name: getattr(ops, name),
+        grad=lambda y, xs, gy: grad(y, xs, gy, retain_graph=True),
+        clock=host_clock if device == "cpu" else find_device(device).backend.runtime.clock,
     )
 
 
-def _torch(threads: int) -> SimpleNamespace:
+def _torch(threads: int, device: str) -> SimpleNamespace:
     import torch
 
-    torch.set_num_threads(threads)
+    from minicnn.bench.peers import pytorch
+
+    pytorch.start(threads, device)
 
     def tensor(array: Any, wanted: bool) -> Any:
-        made = torch.from_numpy(array.copy())
+        made = torch.from_numpy(array.copy()).to(device)
         return made.requires_grad_() if wanted else made
 
     def set_grad(parameter: Any, values: Any) -> None:
-        parameter.grad = torch.from_numpy(values.copy())
+        parameter.grad = tensor(values, False)
 
     def roi(name: str) -> Any:
         try:
@@ -49,7 +56,8 @@ def _torch(threads: int) -> SimpleNamespace:
         return getattr(torchvision.ops, name)
 
     return SimpleNamespace(
-        F=torch.nn.functional, cat=torch.cat, sigmoid=torch.sigmoid, tanh=torch.tanh, sgd=torch.optim.SGD,
-        set_grad=set_grad, tensor=tensor, array=lambda t: t.detach().numpy(), roi=roi,
+        name="torch", F=torch.nn.functional, cat=torch.cat, sigmoid=torch.sigmoid, tanh=torch.tanh, sgd=torch.optim.SGD,
+        set_grad=set_grad, tensor=tensor, array=lambda t: t.detach().cpu().numpy(), roi=roi, no_grad=torch.no_grad,
         grad=lambda y, xs, gy: torch.autograd.grad(y, xs, gy, retain_graph=True),
+        place=lambda module: module.to(device), clock=host_clock if device == "cpu" else pytorch.clock,
     )

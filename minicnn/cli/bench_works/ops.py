@@ -124,12 +124,13 @@ def _op(lib: SimpleNamespace, op: Op, shape: Shape, which: str) -> Work:
     sent = draw.standard_normal(tuple(result.shape), np.float32)
     moved = sum(array.nbytes for array in arrays) + sent.nbytes
     if which == "forward":
-        return Work(lambda: op.apply(lib, constants, *inputs), {"shown": _shown(lib.array(result)), "bytes": moved})
+        facts = {"shown": _shown(lib.array(result)), "bytes": moved}
+        return Work(lambda: op.apply(lib, constants, *inputs), facts, lib.clock)
     gradient = lib.tensor(sent, False)
     found = [lib.array(g) for g in lib.grad(result, inputs, gradient)]
     if any(np.may_share_memory(g, lib.array(gradient)) for g in found):  # handed on, not moved
         moved = 0
-    return Work(lambda: lib.grad(result, inputs, gradient), {"shown": _shown(found[0]), "bytes": moved})
+    return Work(lambda: lib.grad(result, inputs, gradient), {"shown": _shown(found[0]), "bytes": moved}, lib.clock)
 
 
 def _update(lib: SimpleNamespace, op: str, net: str) -> Work:
@@ -144,7 +145,7 @@ def _update(lib: SimpleNamespace, op: str, net: str) -> Work:
     optimizer = lib.sgd(parameters, **UPDATES[op])
     optimizer.step()
     moved = 5 * 4 * sum(int(np.prod(shape)) for shape in _PARAMETERS[net])
-    return Work(optimizer.step, {"shown": _shown(lib.array(parameters[0])), "bytes": moved})
+    return Work(optimizer.step, {"shown": _shown(lib.array(parameters[0])), "bytes": moved}, lib.clock)
 
 
 def _shown(array: Array) -> list[float]:

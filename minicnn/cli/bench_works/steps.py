@@ -7,7 +7,6 @@ network is one more entry of ``WORKS`` and its torch form in ``torch_nets``.
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from minicnn.bench import process_memory
 from minicnn.bench.desk import Answer, Cannot
 from minicnn.bench.worker import Handler, Work
+from minicnn.cli.bench_works import libraries
 from minicnn.core.types import Array
 
 MOMENTUM, DECAY = 0.9, 1e-4
@@ -53,6 +53,9 @@ WORKS = {
         (8, 3, 224, 224), 1000, (2, 3, 32, 32), lambda classes: _models().vgg11(classes, dropout=0.0), rate=1e-4
     ),
     "resnet18": Net((8, 3, 224, 224), 1000, (2, 3, 32, 32), lambda classes: _models().resnet18(classes)),
+    "resnet50": Net(
+        (64, 3, 224, 224), 1000, (2, 3, 32, 32), lambda classes: _models().resnet50(classes), rate=1e-3
+    ),
     "unet": Net(
         (2, 3, 256, 256), 10, (2, 3, 32, 32), lambda classes: _models().UNet(3, classes, base=32, padding="same"),
         dense=True,
@@ -62,12 +65,12 @@ WORKS = {
 
 def provide(name: str, threads: int) -> Mapping[str, Handler]:
     """The requests that the process of a library answers."""
-    library = {"minicnn": _ours, "torch": _torch}[name](threads)
+    library = libraries.load(name, threads)
 
     def prepare(work: str, which: str) -> Work:
         step, _ = _step(library, work)
         losses = [float(step().item()) for _ in range(STEPS)]
-        return Work(step, {"shown": losses})
+        return Work(step, {"shown": losses}, library.clock)
 
     def memory(work: str) -> Answer:
         """Rise of the peak over what is resident after a warm-up step: on a small batch, and on a full one."""
@@ -90,21 +93,21 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
 def _step(lib: Any, work: str, images: Shape | None = None) -> tuple[Callable[[], Any], Callable[[Shape], None]]:
     """One step, which returns the loss; and a function that puts another batch in its place."""
     net = WORKS[work]
-    model = lib.model(work)
+    model = lib.place(_net(lib.name, work))
     named = list(model.named_parameters())
     with lib.no_grad():
         shapes = ((name, tuple(p.shape)) for name, p in named)
         for (_, parameter), values in zip(named, _weights(shapes), strict=True):
-            parameter.copy_(lib.weight(values))
+            parameter.copy_(lib.tensor(values, False))
     optimizer = lib.sgd(model.parameters(), lr=net.rate, momentum=MOMENTUM, weight_decay=DECAY)
     data: list[Any] = []
 
     def use(shape: Shape) -> None:
-        data[:] = [lib.tensor(array) for array in batch(net, shape)]
+        data[:] = [lib.tensor(array, False) for array in batch(net, shape)]
 
     def step() -> Any:
         x, labels = data
-        loss = lib.cross_entropy(model(x), labels)
+        loss = lib.F.cross_entropy(model(x), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -131,24 +134,9 @@ def _weights(parameters: Iterable[tuple[str, Shape]]) -> Iterator[Array]:
             yield np.full(shape, float(name.endswith("weight")), np.float32)
 
 
-def _ours(threads: int) -> SimpleNamespace:
-    import minicnn as mc
-    from minicnn import ops, optim
-
-    mc.set_num_threads(threads)
-    return SimpleNamespace(
-        model=lambda work: WORKS[work].ours(WORKS[work].classes), no_grad=mc.no_grad, weight=lambda values: values,
-        tensor=mc.tensor, sgd=optim.SGD, cross_entropy=ops.cross_entropy,
-    )
-
-
-def _torch(threads: int) -> SimpleNamespace:
-    import torch
-
+def _net(library: str, work: str) -> Any:
+    if library == "minicnn":
+        return WORKS[work].ours(WORKS[work].classes)
     from minicnn.cli.bench_works import torch_nets
 
-    torch.set_num_threads(threads)
-    return SimpleNamespace(
-        model=lambda work: torch_nets.NETS[work](WORKS[work].classes), no_grad=torch.no_grad, weight=torch.from_numpy,
-        tensor=torch.from_numpy, sgd=torch.optim.SGD, cross_entropy=torch.nn.functional.cross_entropy,
-    )
+    return torch_nets.NETS[work](WORKS[work].classes)

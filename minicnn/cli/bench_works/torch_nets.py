@@ -60,6 +60,39 @@ def resnet18(classes: int) -> Any:
     return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, classes))
 
 
+def resnet50(classes: int) -> Any:
+    """ResNet-50 as torchvision has it: the stride in the 3x3 convolution."""
+    from torch import nn
+
+    def step(inputs: int, maps: int, kernel: int = 1, stride: int = 1) -> tuple[Any, Any]:
+        return nn.Conv2d(inputs, maps, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(maps)
+
+    class Block(nn.Module):  # type: ignore[misc]
+        def __init__(self, inputs: int, maps: int, stride: int) -> None:
+            super().__init__()
+            self.conv1, self.bn1 = step(inputs, maps)
+            self.conv2, self.bn2 = step(maps, maps, 3, stride)
+            self.conv3, self.bn3 = step(maps, 4 * maps)
+            self.relu = nn.ReLU(inplace=True)
+            self.downsample = None
+            if stride > 1 or inputs != 4 * maps:
+                self.downsample = nn.Sequential(*step(inputs, 4 * maps, 1, stride))
+
+        def forward(self, x: Any) -> Any:
+            y = self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))))
+            y = self.bn3(self.conv3(y))
+            y += x if self.downsample is None else self.downsample(x)
+            return self.relu(y)
+
+    layers: list[Any] = [*step(3, 64, 7, 2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)]
+    channels = 64
+    for stage, count in enumerate((3, 4, 6, 3)):
+        for block in range(count):
+            layers.append(Block(channels, 64 << stage, 2 if stage and not block else 1))
+            channels = 256 << stage
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2048, classes))
+
+
 def unet(classes: int) -> Any:
     """U-Net with padding and 32 maps at the top."""
     import torch
@@ -92,4 +125,4 @@ def unet(classes: int) -> Any:
     return Net()
 
 
-NETS = {"lenet": lenet, "mlp": mlp, "vgg11": vgg11, "resnet18": resnet18, "unet": unet}
+NETS = {"lenet": lenet, "mlp": mlp, "vgg11": vgg11, "resnet18": resnet18, "resnet50": resnet50, "unet": unet}

@@ -1,0 +1,86 @@
+// Convolution by its definition, and the small steps that several algorithms share.
+//
+// forward, input_grad, weight_grad   the three passes as seven loops each, to be checked by eye; every other algorithm
+//                                    must equal them. Sums run in double whatever the type.
+//   mapping                          one thread for each element of the result, which gathers all that it sums
+//   bytes                            each operand again for every use; caches keep some of it
+// finish                             y = bias + y, rectified or not, in place: after a product that cannot do it itself
+//   mapping                          one thread for each element; y read and written once
+// sum_parts                          total[i] = sum over parts of part[p, i], in the order of the parts, in double
+//   mapping                          one thread for each element; neighbouring threads read neighbouring elements
+//
+// Faster variants: im2col.cu (copy, then BLAS), convolution_gemm.cu (the copy only in shared memory), winograd.cu
+// (fewer multiplications), depthwise.cu (no sum over channels).
+#include "common.cuh"
+#include "convolution.cuh"
+
+KERNEL forward(const real* x, const real* w, const real* bias, real* y, PROBLEM, bool relu, i64 count) {
+  const Problem p PROBLEM_VALUES;
+  const i64 index = global_index();
+  if (index >= count) return;
+  const int c = index % p.out_w, r = index / p.out_w % p.out_h;
+  const int o = index / p.positions() % p.out_channels, n = index / p.positions() / p.out_channels;
+  const int first = o / p.group_out() * p.group_in();  // the first input channel of this output's group
+  double sum = bias ? double(acc(bias[o])) : 0;
+  for (int i = 0; i < p.group_in(); i++)
+    for (int a = 0; a < p.kernel_h; a++)
+      for (int b = 0; b < p.kernel_w; b++) {
+        const int row = r * p.stride_h + a * p.dilation_h - p.top, col = c * p.stride_w + b * p.dilation_w - p.left;
+        if (!p.inside(row, col)) continue;
+        const acc weight = acc(w[((i64)(o * p.group_in() + i) * p.kernel_h + a) * p.kernel_w + b]);
+        sum += double(weight) * double(acc(x[((i64)n * p.in_channels + first + i) * p.pixels() + row * p.in_w + col]));
+      }
+  y[index] = real(acc(relu && sum < 0 ? 0 : sum));
+}
+
+KERNEL input_grad(const real* gy, const real* w, real* gx, PROBLEM, i64 count) {
+  const Problem p PROBLEM_VALUES;
+  const i64 index = global_index();
+  if (index >= count) return;
+  const int col = index % p.in_w, row = index / p.in_w % p.in_h;
+  const int i = index / p.pixels() % p.in_channels, n = index / p.pixels() / p.in_channels;
+  const int first = i / p.group_in() * p.group_out();  // the first output channel of this input's group
+  double sum = 0;
+  for (int o = first; o < first + p.group_out(); o++)
+    for (int a = 0; a < p.kernel_h; a++)
+      for (int b = 0; b < p.kernel_w; b++) {
+        const int r = Problem::met(row + p.top - a * p.dilation_h, p.stride_h, p.out_h);
+        const int c = Problem::met(col + p.left - b * p.dilation_w, p.stride_w, p.out_w);
+        if (r < 0 || c < 0) continue;
+        const acc weight = acc(w[((i64)(o * p.group_in() + i % p.group_in()) * p.kernel_h + a) * p.kernel_w + b]);
+        sum += double(weight) * double(acc(gy[((i64)n * p.out_channels + o) * p.positions() + r * p.out_w + c]));
+      }
+  gx[index] = real(acc(sum));
+}
+
+KERNEL weight_grad(const real* gy, const real* x, real* gw, PROBLEM, i64 count) {
+  const Problem p PROBLEM_VALUES;
+  const i64 index = global_index();
+  if (index >= count) return;
+  const int b = index % p.kernel_w, a = index / p.kernel_w % p.kernel_h;
+  const int i = index / p.taps() % p.group_in(), o = index / p.taps() / p.group_in();
+  const int channel = o / p.group_out() * p.group_in() + i;
+  double sum = 0;
+  for (int n = 0; n < p.images; n++)
+    for (int r = 0; r < p.out_h; r++)
+      for (int c = 0; c < p.out_w; c++) {
+        const int row = r * p.stride_h + a * p.dilation_h - p.top, col = c * p.stride_w + b * p.dilation_w - p.left;
+        if (!p.inside(row, col)) continue;
+        const acc g = acc(gy[((i64)n * p.out_channels + o) * p.positions() + r * p.out_w + c]);
+        sum += double(g) * double(acc(x[((i64)n * p.in_channels + channel) * p.pixels() + row * p.in_w + col]));
+      }
+  gw[index] = real(acc(sum));
+}
+
+KERNEL finish(real* y, const real* bias, int channels, int positions, bool relu, i64 count) {
+  const i64 i = global_index();
+  if (i < count) y[i] = real(finished(acc(y[i]), bias, i / positions % channels, relu));
+}
+
+KERNEL sum_parts(const acc* parts, real* total, int many, i64 count) {
+  const i64 i = global_index();
+  if (i >= count) return;
+  double sum = 0;
+  for (int part = 0; part < many; part++) sum += double(parts[part * count + i]);
+  total[i] = real(acc(sum));
+}

@@ -1,0 +1,138 @@
+// Softmax cross-entropy with class labels, and its gradient.
+//
+// Logits are (N, C, S) with S positions for each sample; a row is one (n, s). With q_c = (1 - smoothing) w_c [c = label]
+// + smoothing / C w_c, 0 for an ignored label, and the probabilities p = softmax(z) over C:
+//
+//   softmax_cross_entropy   losses[row] = sum_c q_c (log sum exp z - z_c), and p; for each block the sums of losses and label
+//                           weights and the first label out of range
+//   add_blocks              those of all blocks: total, weight, their quotient, first bad row (-1: none)
+//   softmax_cross_entropy_grad   gz = scale gy (p sum_c q_c - q)
+//
+//   mapping      where S is 1, a warp for each row: its lanes stand on neighbouring classes (width 32)
+//                otherwise a thread for each row: its neighbours stand on neighbouring positions (width 1)
+//   bytes        z read once from memory and once from cache, p written once; the gradient reads p once and writes gz
+//   determinism  maximum and sum of exponentials are found together, in one reading ("online"), and joined by a tree of fixed
+//                shape; the exponentials of a row are added in double, so that a small loss keeps its digits; blocks are
+//                added in order
+//   NaN          a row with a NaN, with +inf, or of nothing but -inf is NaN
+//
+// Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018.
+#include "common.cuh"
+
+constexpr int ROW_THREADS = 256;
+constexpr i64 NO_ROW = 0x7fffffffffffffff;
+
+// Maximum so far, and the sum of exp(z - maximum).
+struct Softmax { acc top; double sum; };
+
+__device__ __forceinline__ Softmax take(Softmax s, acc v) {
+  if (v > s.top || v != v) return {v, s.sum * double(exp(s.top - v)) + 1};
+  if (v > -acc(INFINITY_)) s.sum += double(exp(v - s.top));
+  return s;
+}
+
+__device__ __forceinline__ Softmax join(Softmax a, Softmax b) {
+  if (!(a.top >= b.top)) { const Softmax c = a; a = b; b = c; }  // a is the larger one, or NaN
+  if (b.top != b.top) return b;
+  return {a.top, a.sum + (b.top == a.top ? b.sum : b.sum * double(exp(b.top - a.top)))};
+}
+
+KERNEL softmax_cross_entropy(const real* z, const i64* labels, const double* weight, real* p, real* losses, double* sums,
+                             i64* bad, i64 rows, int classes, int positions, int width, i64 ignore, double smoothing) {
+  SHARED(double, scratch, [ROW_THREADS]);
+  SHARED(i64, first, [ROW_THREADS]);
+  const i64 row = global_index() / width;
+  const int lane = (int)(global_index() % width);
+  const i64 base = row / positions * classes * positions + row % positions;
+  Softmax s = {-acc(INFINITY_), 0};
+  if (row < rows)
+    for (int c = lane; c < classes; c += width) s = take(s, acc(z[base + (i64)c * positions]));
+  for (int by = width / 2; by > 0; by /= 2) {
+    const acc top = __shfl_xor_sync(0xffffffff, s.top, by);
+    s = join(s, {top, __shfl_xor_sync(0xffffffff, s.sum, by)});
+  }
+  s.sum += double(s.top - s.top);  // infinite or NaN: the row is NaN
+  const double norm = log(s.sum);
+  double spread = 0, loss = 0, mass = 0;
+  i64 wrong = NO_ROW;
+  if (row < rows) {
+    const acc scale = acc(1 / s.sum);
+    for (int c = lane; c < classes; c += width) {
+      const i64 i = base + (i64)c * positions;
+      const acc v = acc(z[i]) - s.top;
+      p[i] = real(exp(v) * scale);
+      if (smoothing > 0) spread += (weight ? weight[c] : 1.0) * (norm - double(v));
+    }
+  }
+  for (int by = width / 2; by > 0; by /= 2) spread += __shfl_xor_sync(0xffffffff, spread, by);
+  if (row < rows && lane == 0) {
+    const i64 label = labels[row];
+    if (label != ignore) {
+      if (label >= 0 && label < classes) {
+        mass = weight ? weight[label] : 1.0;
+        const double v = double(acc(z[base + label * positions]) - s.top);
+        loss = (1 - smoothing) * mass * (norm - v) + smoothing / classes * spread;
+      } else {
+        wrong = row;
+      }
+    }
+    losses[row] = real(acc(loss));
+  }
+  const double total = block_sum(loss, scratch);
+  const double weights = block_sum(mass, scratch);
+  first[threadIdx.x] = wrong;
+  for (int half = blockDim.x / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (threadIdx.x < half && first[threadIdx.x + half] < first[threadIdx.x]) first[threadIdx.x] = first[threadIdx.x + half];
+  }
+  if (threadIdx.x == 0) {
+    sums[2 * (i64)blockIdx.x] = total;
+    sums[2 * (i64)blockIdx.x + 1] = weights;
+    bad[blockIdx.x] = first[0];
+  }
+}
+
+// One block. `bad` is read as a double in `out`: row numbers below 2^53 are exact.
+KERNEL add_blocks(const double* sums, const i64* bad, double* out, int blocks) {
+  SHARED(double, scratch, [ROW_THREADS]);
+  SHARED(i64, first, [ROW_THREADS]);
+  double total = 0, mass = 0;
+  i64 wrong = NO_ROW;
+  for (int b = threadIdx.x; b < blocks; b += blockDim.x) {
+    total += sums[2 * (i64)b];
+    mass += sums[2 * (i64)b + 1];
+    if (bad[b] < wrong) wrong = bad[b];
+  }
+  total = block_sum(total, scratch);
+  mass = block_sum(mass, scratch);
+  first[threadIdx.x] = wrong;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    for (int t = 1; t < blockDim.x; t++)
+      if (first[t] < wrong) wrong = first[t];
+    out[0] = total;
+    out[1] = mass;
+    out[2] = total / mass;  // NaN where every label is ignored
+    out[3] = wrong == NO_ROW ? -1.0 : (double)wrong;
+  }
+}
+
+// weight[classes] is the sum of all weights.
+KERNEL softmax_cross_entropy_grad(const real* gy, const real* p, const i64* labels, const double* weight, real* gz, i64 rows,
+                                  int classes, int positions, int width, int upstream, i64 ignore, double smoothing,
+                                  double scale) {
+  const i64 row = global_index() / width;
+  if (row >= rows) return;
+  const i64 label = labels[row], base = row / positions * classes * positions + row % positions;
+  const bool counts = label != ignore;
+  const double g = counts ? scale * double(acc(gy[upstream > 1 ? row : 0])) : 0;
+  const double hit = counts ? g * (1 - smoothing) * (weight ? weight[label] : 1.0) : 0;
+  const double share = g * smoothing / classes, weights = weight ? weight[classes] : (double)classes;
+  const acc mass = acc(hit + share * weights);
+  for (int c = (int)(global_index() % width); c < classes; c += width) {
+    const i64 i = base + (i64)c * positions;
+    acc value = mass * acc(p[i]);
+    if (smoothing > 0) value -= acc(share * (weight ? weight[c] : 1.0));
+    gz[i] = real(c == label ? value - acc(hit) : value);
+  }
+}

@@ -1,0 +1,96 @@
+// One block's product of two tiles, C (TILE x TILE) += A (TILE x DEPTH) B (DEPTH x TILE), from shared memory to registers.
+//
+//   1. Micro<N>   every thread of 16 x 16 multiplies an N x N micro-tile: 2 N reads of shared memory for N^2 products
+//   2. Tensor     every warp of 4 x 2 multiplies 32 x 64 on tensor cores: factors rounded to TF32 (10 bits of mantissa, an
+//                 error of 2^-11 or less each), sums in float. The half types lose nothing by it. Where there are none
+//                 (the emulator, devices before sm_80) warp shuffles multiply the same fragments.
+#pragma once
+
+constexpr int DEPTH = 8, THREADS = 256;
+constexpr int MARGIN = 8;  // a row of a tile is that much longer: neighbouring rows lie in other banks
+
+template <int N>
+struct Micro {
+  static constexpr int TILE = 16 * N, OUTPUTS = N * N;
+  acc sums[N][N] = {};
+
+  static __device__ __forceinline__ acc staged(acc v) { return v; }
+  static __device__ __forceinline__ int row(int i) { return i / N / 4 * 64 + threadIdx.x / 16 * 4 + i / N % 4; }
+  static __device__ __forceinline__ int column(int i) { return i % N * 16 + threadIdx.x % 16; }
+  __device__ __forceinline__ acc sum(int i) const { return sums[i / N][i % N]; }
+
+  __device__ __forceinline__ void multiply(const acc (*a)[TILE + MARGIN], const acc (*b)[TILE + MARGIN]) {
+#pragma unroll
+    for (int k = 0; k < DEPTH; k++) {
+      acc left[N], right[N];
+#pragma unroll
+      for (int i = 0; i < N; i++) left[i] = a[k][row(i * N)];
+#pragma unroll
+      for (int j = 0; j < N; j++) right[j] = b[k][column(j)];
+#pragma unroll
+      for (int i = 0; i < N; i++)
+#pragma unroll
+        for (int j = 0; j < N; j++) sums[i][j] += left[i] * right[j];
+    }
+  }
+};
+
+// C (16 x 8) += A (16 x 8) B (8 x 8) by one warp. With g = lane / 4 and t = lane % 4, a lane holds
+//   a: A[g][t], A[g + 8][t], A[g][t + 4], A[g + 8][t + 4]     b: B[t][g], B[t + 4][g]
+//   c: C[g][2 t], C[g][2 t + 1], C[g + 8][2 t], C[g + 8][2 t + 1]
+__device__ __forceinline__ void multiply_fragments(float (&c)[4], const float (&a)[4], const float (&b)[2]) {
+#if defined(__CUDACC__) && __CUDA_ARCH__ >= 800
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(__float_as_int(a[0])), "r"(__float_as_int(a[1])), "r"(__float_as_int(a[2])), "r"(__float_as_int(a[3])),
+        "r"(__float_as_int(b[0])), "r"(__float_as_int(b[1])));
+#else
+  const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+  for (int k = 0; k < 8; k++) {  // lane 4 g + k % 4 holds A[g][k] and A[g + 8][k], lane 4 n + k % 4 holds B[k][n]
+    const float upper = __shfl_sync(0xffffffff, k < 4 ? a[0] : a[2], 4 * g + k % 4);
+    const float lower = __shfl_sync(0xffffffff, k < 4 ? a[1] : a[3], 4 * g + k % 4);
+    const float even = __shfl_sync(0xffffffff, k < 4 ? b[0] : b[1], 8 * t + k % 4);
+    const float odd = __shfl_sync(0xffffffff, k < 4 ? b[0] : b[1], 8 * t + 4 + k % 4);
+    c[0] += upper * even;
+    c[1] += upper * odd;
+    c[2] += lower * even;
+    c[3] += lower * odd;
+  }
+#endif
+}
+
+struct Tensor {
+  static constexpr int TILE = 128, OUTPUTS = 64, DOWN = 2, ACROSS = 8;  // fragments of a warp
+  float sums[DOWN][ACROSS][4] = {};
+
+  // The nearest number with 10 bits of mantissa, ties away from zero; infinities and NaN as they are.
+  static __device__ __forceinline__ acc staged(acc v) {
+    union { float value; unsigned bits; } word = {float(v)};
+    if ((word.bits & 0x7f800000u) != 0x7f800000u) word.bits = (word.bits + 0x1000u) & ~0x1fffu;
+    return acc(word.value);
+  }
+  static __device__ __forceinline__ int top() { return threadIdx.x / 64 * 32; }
+  static __device__ __forceinline__ int left() { return threadIdx.x / 32 % 2 * 64; }
+  static __device__ __forceinline__ int row(int i) {
+    return top() + i / 4 / ACROSS * 16 + i / 2 % 2 * 8 + threadIdx.x % 32 / 4;
+  }
+  static __device__ __forceinline__ int column(int i) {
+    return left() + i / 4 % ACROSS * 8 + threadIdx.x % 4 * 2 + i % 2;
+  }
+  __device__ __forceinline__ acc sum(int i) const { return acc(sums[i / 4 / ACROSS][i / 4 % ACROSS][i % 4]); }
+
+  __device__ __forceinline__ void multiply(const acc (*a)[TILE + MARGIN], const acc (*b)[TILE + MARGIN]) {
+    const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    float rows[DOWN][4];
+#pragma unroll
+    for (int i = 0; i < DOWN; i++)
+#pragma unroll
+      for (int k = 0; k < 4; k++) rows[i][k] = float(a[t + k / 2 * 4][top() + i * 16 + k % 2 * 8 + g]);
+#pragma unroll
+    for (int j = 0; j < ACROSS; j++) {
+      const float columns[2] = {float(b[t][left() + j * 8 + g]), float(b[t + 4][left() + j * 8 + g])};
+#pragma unroll
+      for (int i = 0; i < DOWN; i++) multiply_fragments(sums[i][j], rows[i], columns);
+    }
+  }
+};

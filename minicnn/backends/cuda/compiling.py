@@ -1,0 +1,98 @@
+"""Compiling the kernels for architectures that are not here: NVRTC needs no GPU, and its log tells what a kernel takes.
+
+Needs the packages ``cuda-bindings``, ``nvidia-cuda-nvrtc`` and, for the headers of the half types,
+``nvidia-cuda-runtime``: the extra ``kernels``.
+"""
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.backends.cuda import device, sources
+
+ARCHITECTURES = ("sm_75", "sm_80", "sm_90")  # Turing, Ampere, Hopper: machine code
+PORTABLE = "compute_75"  # PTX, which drivers compile for everything later
+REALS = ("float32", "float64", "float16", "bfloat16")
+
+_ENTRY = re.compile(
+    r"Compiling entry function '(?P<kernel>\w+)' for '\w+'"
+    r".*?(?P<stores>\d+) bytes spill stores, (?P<loads>\d+) bytes spill loads"
+    r".*?Used (?P<registers>\d+) registers(?:[^\n]*?(?P<shared>\d+) bytes smem)?",
+    re.DOTALL,
+)
+
+
+class Resources(NamedTuple):
+    """What one thread, and one block, of a kernel takes on one architecture."""
+
+    registers: int
+    shared: int  # bytes a block
+    spilled: int  # bytes a thread that did not fit into registers, stored and loaded
+
+
+def compile_file(stem: str, real: str, architecture: str) -> dict[str, Resources]:
+    """Compile ``kernels/<stem>.cu`` for one element type and architecture.
+
+    Returns
+    -------
+    dict
+        For machine code (``sm_..``) what each kernel takes; for PTX (``compute_..``) an empty one.
+
+    Raises
+    ------
+    RuntimeError
+        With NVRTC's log, where it does not compile.
+    """
+    from cuda.bindings import nvrtc
+
+    options = [f"--gpu-architecture={architecture}", "--std=c++17", *[f"-I{path}" for path in headers()]]
+    if architecture.startswith("sm_"):
+        options.append("--ptxas-options=-v")
+    text = device.source(stem, _dtype(real))
+    _, program = nvrtc.nvrtcCreateProgram(text.encode(), f"{stem}.cu".encode(), 0, [], [])
+    (status,) = nvrtc.nvrtcCompileProgram(program, len(options), [o.encode() for o in options])
+    _, length = nvrtc.nvrtcGetProgramLogSize(program)
+    log = b" " * length
+    nvrtc.nvrtcGetProgramLog(program, log)
+    nvrtc.nvrtcDestroyProgram(program)
+    said = log.decode(errors="replace").rstrip("\0 \n")
+    if status != nvrtc.nvrtcResult.NVRTC_SUCCESS:
+        raise RuntimeError(f"kernels/{stem}.cu does not compile for {real} on {architecture}:\n{said}")
+    found = {m["kernel"]: m for m in _ENTRY.finditer(said)}
+    return {
+        name: Resources(int(m["registers"]), int(m["shared"] or 0), int(m["stores"]) + int(m["loads"]))
+        for name, m in found.items()
+    }
+
+
+def _dtype(real: str) -> Any:
+    return _Bfloat16() if real == "bfloat16" else np.dtype(real)
+
+
+class _Bfloat16:
+    """NumPy has no bfloat16; what ``sources`` asks of a dtype."""
+
+    name, itemsize = "bfloat16", 2
+
+
+def headers() -> list[Path]:
+    """Include folders with ``cuda_fp16.h``: those of NVIDIA's wheels, whatever CUDA they are of."""
+    found = importlib.util.find_spec("nvidia")
+    roots = [Path(p) for p in (found.submodule_search_locations or [])] if found else []
+    return [h.parent for root in roots for h in sorted(root.glob("*/include/cuda_fp16.h"))]
+
+
+def table(stems: list[str]) -> str:
+    """A Markdown table of every kernel: registers on each architecture, shared memory and spills (float32)."""
+    head = f"| kernel | {' | '.join(f'registers {a}' for a in ARCHITECTURES)} | shared bytes | spilled bytes |"
+    lines = [head, "| --- |" + " ---: |" * (len(ARCHITECTURES) + 2)]
+    for stem in stems:
+        columns = [compile_file(stem, "float32", a) for a in ARCHITECTURES]
+        for name in sources.kernels(stem):
+            each = [column[name] for column in columns]
+            shared, spilled = max(r.shared for r in each), max(r.spilled for r in each)
+            lines.append(f"| {stem}.{name} | {' | '.join(str(r.registers) for r in each)} | {shared} | {spilled} |")
+    return "\n".join(lines)

@@ -1,0 +1,63 @@
+"""Convolution on the GPU: one file per algorithm (``algorithms.py``), and the rules that choose among them."""
+
+import math
+
+from minicnn.backends.convolution import AUTO, Problem
+from minicnn.backends.cuda import seam
+from minicnn.backends.cuda.convolution.algorithms import ALGORITHMS, DEVICE_ONLY
+from minicnn.backends.cuda.convolution.choose import choose, explain, use_table
+from minicnn.core.types import Array
+
+
+def resolve(name: str, which: str, problem: Problem, max_error: float = math.inf) -> str:
+    """The algorithm that will run for a name (``auto``: the first rule within ``max_error``).
+
+    Raises
+    ------
+    ValueError
+        If there is no such algorithm, it cannot do that pass of that problem, or none is exact enough.
+    """
+    if name == AUTO:
+        return choose(which, problem, max_error)
+    if name not in ALGORITHMS:
+        known = ", ".join(repr(known) for known in (AUTO, *ALGORITHMS))
+        raise ValueError(f"conv_algorithm: no algorithm {name!r} on cuda; there are {known}")
+    reason = ALGORITHMS[name].cannot(which, problem)
+    if reason:
+        raise ValueError(f"conv_algorithm: {name!r} cannot do the pass {which!r}: {reason} [{problem}]")
+    return name
+
+
+def forward(
+    x: Array, w: Array, bias: Array | None, problem: Problem, algorithm: str = AUTO, *, relu: bool = False
+) -> Array:
+    """``conv(x, w) + bias``, or ``max(conv(x, w) + bias, 0)``, of shape ``problem.y_shape``."""
+    if bias is not None:
+        bias = seam.contiguous(bias)
+    module = ALGORITHMS[resolve(algorithm, "forward", problem)]
+    return module.forward(seam.contiguous(x), seam.contiguous(w), bias, problem, relu)
+
+
+def input_grad(gy: Array, w: Array, problem: Problem, algorithm: str = AUTO) -> Array:
+    """The gradient of ``sum(gy * conv(x, w))`` by x, of shape ``problem.x_shape``."""
+    module = ALGORITHMS[resolve(algorithm, "input_grad", problem)]
+    return module.input_grad(seam.contiguous(gy), seam.contiguous(w), problem)
+
+
+def weight_grad(gy: Array, x: Array, problem: Problem, algorithm: str = AUTO) -> Array:
+    """The gradient of ``sum(gy * conv(x, w))`` by w, of shape ``problem.w_shape``."""
+    module = ALGORITHMS[resolve(algorithm, "weight_grad", problem)]
+    return module.weight_grad(seam.contiguous(gy), seam.contiguous(x), problem)
+
+
+__all__ = [
+    "ALGORITHMS",
+    "DEVICE_ONLY",
+    "choose",
+    "explain",
+    "forward",
+    "input_grad",
+    "resolve",
+    "use_table",
+    "weight_grad",
+]

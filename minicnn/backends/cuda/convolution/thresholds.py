@@ -1,0 +1,12 @@
+"""Every number by which the room decides or divides work, in one place.
+
+None of them was measured on a GPU yet. They follow from sizes: of tiles, of an H100's 132 multiprocessors, of memory.
+"""
+
+WORKSPACE = 1 << 28  # bytes of scratch memory that one pass may take: columns, transformed tiles, partial sums
+BLOCKS = 528  # blocks that keep a large GPU busy: four on each of 132 multiprocessors
+SHORTEST_SUM = 256  # terms of a weight gradient's part, below which its own loads and stores show
+LONGEST_SUM = 4096  # terms that one thread adds up; more are cut into parts that are joined in double
+FEW_POSITIONS = 256  # pixels of a map below which images are gathered into one product
+WINOGRAD_CHANNELS = 32  # channels with which the products of Winograd's transforms are worth the transforms
+EXACT_CHANNELS = 64  # the same for F(2x2, 3x3), which saves less

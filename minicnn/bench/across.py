@@ -1,0 +1,63 @@
+"""From which size on a device is worth the way there: CPU, device, and device with both transfers counted."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from typing import Any
+
+from minicnn.bench import peers, turns
+from minicnn.bench.conv import Report, Result
+from minicnn.bench.desk import Desk, contender
+from minicnn.bench.layers import Layer
+from minicnn.bench.machine import stamp
+from minicnn.bench.result import AUTO, WRONG, Row
+
+PROVIDER = "minicnn.bench.conv_works:provide"
+
+
+def measure(
+    layers: Sequence[Layer], passes: Sequence[str], device: str, *, threads: int, rounds: int, seconds: float,
+    samples: int, report: Report = lambda rows, result: None,
+) -> Result:  # fmt: skip
+    """Time each pass of each layer by the automatic choice in three ways, in turns.
+
+    "minicnn cpu"; "minicnn DEVICE", operands and result staying there; "minicnn DEVICE + transfers", operands brought
+    from the host and the result back, by the host's clock.
+    """
+    result = Result(settings={"device": device, "threads": threads}, machine=stamp(), kind="minicnn bench crossover")
+    with ExitStack() as stack:
+        here, there = (
+            stack.enter_context(closing(Desk(contender(peers.OURS, PROVIDER, threads, device=place))))
+            for place in ("cpu", device)
+        )
+        ways = (("cpu", here, False), (device, there, False), (f"{device} + transfers", there, True))
+        for layer in layers:
+            for which in passes:
+                rows = []
+                entrants: turns.Entrants = {}
+                for name, desk, transfers in ways:
+                    row = Row(
+                        layer.name, which, f"{peers.OURS} {name}", marks=[AUTO] if name == "cpu" else [],
+                        shape=layer.notation, flops=2 * layer.macs, bytes=layer.bytes(4),
+                    )  # fmt: skip
+                    rows.append(row)
+                    if _prepared(row, desk, layer, samples, transfers):
+                        entrants[row.contender] = row, desk
+                turns.time_rows(entrants, rounds=rounds, seconds=seconds, steady=0.06)
+                turns.drop({"cpu": here, device: there})
+                result.rows += rows
+                report(rows, result)
+    return result
+
+
+def _prepared(row: Row, desk: Desk, layer: Layer, samples: int, transfers: bool) -> bool:
+    line = f"{layer.name} {layer.notation}"
+    chosen = desk.ask("resolve", layer=line, which=row.which, algorithm=AUTO, max_error=None)["name"]
+    facts: dict[str, Any] | None = turns.prepare(
+        row, desk, row.contender, layer=line, which=row.which, dtype=row.dtype, algorithm=chosen, samples=samples,
+        transfers=transfers,
+    )  # fmt: skip
+    if facts is None:
+        return False
+    if facts["wrong"]:
+        row.verdict, row.why = WRONG, f"error {row.error:.1e}, at most {row.bound:.1e} is allowed"
+    return not facts["wrong"]

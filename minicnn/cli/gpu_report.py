@@ -1,0 +1,96 @@
+"""``minicnn gpu-report``: all that can be known only on a GPU, in one file, stage after stage."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+_EPILOG = """\
+stages:
+  smoke      memory, a matrix product, a convolution and its gradient
+  parity     every case of every op against the CPU, values and first gradients
+  gradients  the gradient checker on the device, to every op's declared order
+  kernels    the convolution suite and the memory-bound ops beside PyTorch, by the device's events
+  nets       LeNet-5 from one seed on both devices; ResNet training steps beside PyTorch
+
+Each stage adds its result to the file when it ends, so what was measured stays when a later one is cut off. It runs
+from a checkout that is not installed (python -m minicnn gpu-report) and fetches nothing.
+
+exit codes: 0 every stage passed; 1 one did not; 2 bad input, or no such device
+"""
+
+
+def add_to(subparsers: Any) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "gpu-report", help="check and measure everything on a GPU", epilog=_EPILOG,
+        description="Check and measure everything on a GPU.", formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--stages", metavar="STAGE", nargs="+", help="only these (default: all, in this order)")
+    parser.add_argument(
+        "--only", metavar="TEXT", nargs="+", default=(), help="only ops, layers and nets with this text"
+    )
+    parser.add_argument(
+        "--out", metavar="FILE", type=Path, default=Path("gpu-report.json"), help="(default: %(default)s)"
+    )
+    parser.add_argument("--device", default="cuda", help="cuda-emulated to try the command itself (default: cuda)")
+    parser.set_defaults(command=command)
+
+
+def command(options: argparse.Namespace) -> int:
+    """Run the stages and write the file after each."""
+    from minicnn.bench.machine import stamp
+    from minicnn.cli.gpu_stages import STAGES
+    from minicnn.core.device import device
+
+    wanted = options.stages or list(STAGES)
+    unknown = sorted(set(wanted) - set(STAGES))
+    if unknown:
+        raise ValueError(f"gpu-report: there is no stage {', '.join(unknown)}; there are {', '.join(STAGES)}")
+    _ = device(options.device).backend  # says what is missing before anything else
+    record = _earlier(options.out)
+    record |= {
+        "kind": "minicnn gpu-report",
+        "machine": stamp(("numpy", "numba", "cupy-cuda12x", "cupy-cuda13x", "torch")),
+    }
+    stages = record.setdefault("stages", {})
+    failed = False
+    for name in wanted:
+        start = time.monotonic()
+        try:
+            facts = STAGES[name](options.device, options.only)
+        except Exception as error:  # noqa: BLE001 - the later stages must still have their turn
+            facts = {"passed": False, "troubles": [f"{type(error).__name__}: {error}"]}
+        facts |= {"device": facts.get("device", options.device), "seconds": round(time.monotonic() - start, 1)}
+        facts["date"] = datetime.now(UTC).isoformat(timespec="seconds")
+        stages[name] = facts
+        failed |= not facts["passed"]
+        _write(options.out, record)
+        print(f"{name}: {'passed' if facts['passed'] else 'FAILED'} in {facts['seconds']:.0f} s", flush=True)
+        for trouble in facts.get("troubles", []):
+            print(f"  {trouble}")
+    print(f"the result is in {options.out}")
+    return 1 if failed else 0
+
+
+def _earlier(path: Path) -> dict[str, Any]:
+    """What earlier calls wrote, so that stages can be run one by one."""
+    if not path.exists():
+        return {}
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"gpu-report: {path} is no result: {error}") from None
+    if not isinstance(record, dict) or record.get("kind") != "minicnn gpu-report":
+        raise ValueError(f"gpu-report: {path} is no result of this command; name another file with --out")
+    return record
+
+
+def _write(path: Path, record: dict[str, Any]) -> None:
+    partial = path.with_name(f"{path.name}.part")
+    partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,109 @@
+"""Whether another device computes what the CPU does: every case of every op, values and first gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.core.backprop import grad
+from minicnn.core.tensor import Tensor, tensor
+from minicnn.testing.arguments import Arguments
+from minicnn.testing.cases.case import Case
+
+TOLERANCE = {"float64": 1e-11, "float32": 1e-4}  # max |difference| / max(1, max |CPU's value|)
+
+
+def moved(function: Callable[..., Any], device: str) -> Callable[..., Any]:
+    """The function computed on another device: Tensors go there and results come back, so gradients do too."""
+
+    def there(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value.to(device)
+        if isinstance(value, tuple | list):
+            return type(value)(there(v) for v in value)
+        return value
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        result = function(*there(args), **{name: there(value) for name, value in kwargs.items()})
+        if isinstance(result, tuple | list):
+            return type(result)(y.cpu() if isinstance(y, Tensor) else y for y in result)
+        return result.cpu() if isinstance(result, Tensor) else result
+
+    return call
+
+
+class Parity(NamedTuple):
+    """One case, compared."""
+
+    case: str
+    dtype: str
+    error: float  # the largest difference relative to the largest value, at least 1
+    trouble: str  # empty where values, dtypes and shapes agree
+
+    @property
+    def equal(self) -> bool:
+        """Whether the devices agree within the tolerance."""
+        return not self.trouble
+
+
+def run(case: Case, seed: int, dtype: Any, device: str) -> list[Any]:
+    """Outputs and then first gradients of one draw on a device, as host arrays; cotangents are the same everywhere."""
+    sample = case.sample(seed)
+    arguments = Arguments(sample.args, sample.kwargs)
+    wanted = set(arguments.floats(case.constants)) if case.differentiable else set()
+    leaves = [
+        tensor(leaf, dtype=dtype if leaf.dtype.kind == "f" else None, device=device, requires_grad=i in wanted)
+        if isinstance(leaf, np.ndarray) else leaf
+        for i, leaf in enumerate(arguments.leaves)
+    ]  # fmt: skip
+    args, kwargs = arguments.build(leaves)
+    result = case.function(*args, **kwargs)
+    outputs = list(result) if isinstance(result, (tuple, list)) else [result]
+    rng = np.random.default_rng(seed + 1000)
+    pairs = []
+    for y in outputs:
+        if not isinstance(y, Tensor):
+            continue
+        if y.device != device:
+            raise RuntimeError(f"{case.id}: an output is on {y.device}, its inputs are on {device}")
+        if y.dtype.kind == "f":
+            pairs.append((y, tensor(rng.standard_normal(y.shape), dtype=y.dtype, device=device)))
+    pairs = [(y, v) for y, v in pairs if y.requires_grad]
+    inputs = [leaves[i] for i in sorted(wanted)]
+    gradients: list[Any] = [None] * len(inputs)
+    if pairs and inputs:
+        gradients = list(grad([y for y, _ in pairs], inputs, [v for _, v in pairs], allow_unused=True))
+    return [v.detach().numpy() if isinstance(v, Tensor) else v for v in (*outputs, *gradients)]
+
+
+def compare(case: Case, dtype: str, device: str, seeds: int = 2) -> Parity:
+    """The case on both devices at several seeds."""
+    worst = 0.0
+    for seed in range(seeds):
+        expected, found = (run(case, seed, np.dtype(dtype), place) for place in ("cpu", device))
+        for number, (mine, theirs) in enumerate(zip(found, expected, strict=True)):
+            error, trouble = _difference(mine, theirs)
+            worst = max(worst, error)
+            if trouble:
+                return Parity(case.id, dtype, worst, f"seed {seed}, result {number}: {trouble}")
+    return Parity(case.id, dtype, worst, "")
+
+
+def _difference(mine: Any, theirs: Any) -> tuple[float, str]:
+    if not isinstance(theirs, np.ndarray):
+        return 0.0, "" if mine == theirs else f"{mine!r} where the CPU has {theirs!r}"
+    if mine.shape != theirs.shape or mine.dtype != theirs.dtype:
+        return 0.0, f"{mine.dtype}{mine.shape} where the CPU has {theirs.dtype}{theirs.shape}"
+    if theirs.dtype.kind != "f":
+        return 0.0, "" if np.array_equal(mine, theirs) else "other values"
+    finite = np.isfinite(theirs)
+    if not np.array_equal(mine[~finite], theirs[~finite], equal_nan=True):
+        return 0.0, "NaN or infinity where the CPU has none, or none where it has"
+    if not finite.any():
+        return 0.0, ""
+    gap = np.abs(mine[finite].astype(np.float64) - theirs[finite]).max()
+    error = float(gap / max(1.0, float(np.abs(theirs[finite]).max())))
+    tolerance = TOLERANCE[theirs.dtype.name]
+    return error, "" if error <= tolerance else f"error {error:.1e} above {tolerance:.0e}"

@@ -1,0 +1,36 @@
+"""Every kernel compiles for machines that are not here, and the page that lists them is complete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from minicnn.backends.cuda import compiling, sources
+
+
+@pytest.mark.parametrize("stem", sources.stems())
+@pytest.mark.parametrize("real", compiling.REALS)
+def test_a_file_compiles_for_every_architecture(stem: str, real: str) -> None:
+    pytest.importorskip("cuda.bindings.nvrtc", reason="needs the extra 'kernels'")
+    for architecture in compiling.ARCHITECTURES:
+        found = compiling.compile_file(stem, real, architecture)
+        assert set(found) == set(sources.kernels(stem)), architecture
+        assert all(0 < r.registers <= 255 for r in found.values())
+    compiling.compile_file(stem, real, compiling.PORTABLE)
+
+
+def test_what_does_not_compile_is_said_with_the_compilers_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("cuda.bindings.nvrtc", reason="needs the extra 'kernels'")
+    (tmp_path / "broken_kernel.cu").write_text('#include "common.cuh"\nKERNEL f(real* y) { y[0] = oops; }\n')
+    monkeypatch.setattr(sources, "FOLDERS", [*sources.FOLDERS, tmp_path])
+    with pytest.raises(RuntimeError, match=r"broken_kernel\.cu does not compile for float32 on sm_80[^$]*oops"):
+        compiling.compile_file("broken_kernel", "float32", "sm_80")
+
+
+def test_the_page_of_the_kernels_lists_every_one() -> None:
+    page = (sources.folder() / "README.md").read_text(encoding="utf-8")
+    missing = [f"{s}.{k}" for s in sources.stems() for k in sources.kernels(s) if f"| {s}.{k} |" not in page]
+    assert not missing, "run `minicnn kernels compile --table`"

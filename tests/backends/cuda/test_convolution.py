@@ -1,0 +1,257 @@
+"""Every algorithm of the GPU's room equals the definition at every seam: tiles, blocks, chunks, parts, phases."""
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn.backends.convolution import PASSES, Problem
+from minicnn.backends.cpu import convolution as cpu
+from minicnn.backends.cuda import convolution as table
+from minicnn.backends.cuda import recording, sources
+from minicnn.backends.cuda.convolution import thresholds
+from minicnn.backends.cuda.emulator import compiler
+from minicnn.core.device import device
+
+pytestmark = pytest.mark.skipif(compiler() is None, reason="needs a C++20 compiler")
+TF32 = "implicit_gemm_tf32"
+NAMES = [name for name in table.ALGORITHMS if name != TF32]
+
+PROBLEMS = {
+    "partial tiles": Problem(2, 1, 5, 70, 9, 8, 9, 8, 3, 3, 1, 1, 1, 1),
+    "many channels": Problem(3, 1, 66, 67, 7, 6, 7, 6, 3, 3, 1, 1, 1, 1),
+    "all options": Problem(2, 2, 6, 10, 11, 13, 4, 8, 3, 2, 3, 2, 1, 2, 2, 1),
+    "stride and dilation share a factor": Problem(2, 1, 3, 4, 12, 15, 3, 5, 3, 3, 4, 2, 2, 1, 2, 3),
+    "stride beyond the window": Problem(1, 1, 3, 2, 10, 11, 4, 3, 1, 2, 3, 4, 0, 1),
+    "one side of zeros": Problem(1, 1, 2, 3, 5, 6, 6, 8, 2, 4, 1, 1, 0, 3),
+    "padding beyond the window": Problem(1, 1, 2, 2, 4, 5, 10, 9, 3, 3, 1, 1, 4, 3),
+    "groups of windows": Problem(3, 2, 6, 4, 7, 9, 7, 9, 3, 3, 1, 1, 1, 1),
+    "a filter a channel": Problem(3, 5, 5, 5, 9, 10, 5, 5, 3, 3, 2, 2, 1, 1),
+    "two filters a channel, long rows": Problem(2, 3, 3, 6, 4, 25, 4, 13, 2, 11, 1, 1, 0, 0, 1, 1),
+    "pixels": Problem(2, 2, 6, 8, 17, 16, 17, 16, 1, 1),
+    "pixels of small maps": Problem(5, 1, 7, 9, 4, 3, 4, 3, 1, 1),
+    "pixels apart": Problem(2, 1, 4, 6, 9, 8, 4, 5, 1, 1, 3, 2, 1, 1),
+    "one window": Problem(5, 1, 3, 7, 4, 5, 1, 1, 4, 5),
+}
+
+
+@pytest.fixture(scope="module")
+def backend():
+    return device("cuda-emulated").backend
+
+
+def arrays(p, dtype=np.float64, seed=0):
+    rng = np.random.default_rng(seed)
+    shapes = (p.x_shape, p.w_shape, p.y_shape, (p.out_channels,))
+    return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+
+
+def on_device(backend, name, which, p, x, w, gy, bias, **options):
+    """One pass by that algorithm, as a host array."""
+    x, w, gy, bias = (None if a is None else backend.arrays.asarray(a) for a in (x, w, gy, bias))
+    given = {"forward": (x, w, bias), "input_grad": (gy, w), "weight_grad": (gy, x)}[which]
+    return backend.to_host(getattr(backend.convolution, which)(*given, p, name, **options))
+
+
+def defined(which, p, x, w, gy, bias):
+    x, w, gy, bias = (None if a is None else a.astype(np.float64) for a in (x, w, gy, bias))
+    given = {"forward": (x, w, bias), "input_grad": (gy, w), "weight_grad": (gy, x)}[which]
+    return getattr(cpu, which)(*given, p, "naive")
+
+
+def check(backend, name, p, tolerance=1e-12, dtype=np.float64):
+    given = arrays(p, dtype)
+    for which in PASSES:
+        if table.ALGORITHMS[name].cannot(which, p) is None:
+            expected = defined(which, p, *given)
+            got = on_device(backend, name, which, p, *given)
+            assert got.dtype == dtype
+            assert got.shape == expected.shape
+            np.testing.assert_allclose(got, expected, atol=tolerance * max(1, np.abs(expected).max()), err_msg=which)
+
+
+def can(name, p):
+    return any(table.ALGORITHMS[name].cannot(which, p) is None for which in PASSES)
+
+
+POSSIBLE = [(name, problem) for problem, p in PROBLEMS.items() for name in NAMES if can(name, p)]
+
+
+@pytest.mark.parametrize(("name", "problem"), POSSIBLE)
+def test_all_algorithms_equal_the_definition(backend, name, problem):
+    check(backend, name, PROBLEMS[problem])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_float32_stays_within_the_stated_error(backend, name):
+    for problem in ("many channels", "all options", "a filter a channel", "pixels", "one window"):
+        check(backend, name, PROBLEMS[problem], table.ALGORITHMS[name].ERROR, np.float32)
+
+
+def test_large_tiles_equal_the_definition(backend, monkeypatch):
+    monkeypatch.setattr(thresholds, "BLOCKS", 1)  # no more blocks are wanted, so large tiles are taken
+    for p in (
+        Problem(4, 1, 66, 130, 7, 6, 7, 6, 3, 3, 1, 1, 1, 1),
+        Problem(5, 2, 140, 134, 9, 11, 5, 4, 2, 3, 2, 3, 1, 1),
+    ):
+        check(backend, "implicit_gemm", p)
+
+
+@pytest.mark.parametrize("problem", ["all options", "stride beyond the window"])
+def test_fragments_of_tensor_cores_are_put_together_rightly(backend, problem):
+    p = PROBLEMS[problem]
+    check(backend, TF32, p, table.ALGORITHMS[TF32].ERROR, np.float32)
+    whole = [np.rint(4 * a).astype(np.float32) for a in arrays(p)]  # exact in 10 bits: no rounding may show
+    for which in PASSES:
+        np.testing.assert_array_equal(on_device(backend, TF32, which, p, *whole), defined(which, p, *whole))
+
+
+def test_tensor_cores_round_factors_to_ten_bits_and_keep_what_is_not_finite(backend):
+    p = Problem(1, 1, 1, 1, 1, 4, 1, 4, 1, 1)
+    values = np.array([1 + 2.0**-11, 1 + 2.0**-12, np.inf, np.nan], np.float32).reshape(p.x_shape)
+    got = on_device(backend, TF32, "forward", p, values, np.ones(p.w_shape, np.float32), None, None)
+    np.testing.assert_array_equal(got.ravel(), np.array([1 + 2.0**-10, 1, np.inf, np.nan], np.float32))
+
+
+def test_tensor_cores_refuse_float64_and_are_never_chosen(backend):
+    p = PROBLEMS["many channels"]
+    with pytest.raises(TypeError, match="'implicit_gemm_tf32' rounds to 10 bits"):
+        on_device(backend, TF32, "forward", p, *arrays(p))
+    assert TF32 in table.DEVICE_ONLY
+    assert all(table.choose(which, q) != TF32 for which in PASSES for q in PROBLEMS.values())
+
+
+@pytest.mark.parametrize("name", ["im2col", "pointwise", "winograd", "winograd_f2"])
+def test_a_small_workspace_cuts_the_work_and_changes_nothing(backend, name, monkeypatch):
+    for workspace in (3000, 12000):  # single rows or tiles; several images
+        monkeypatch.setattr(thresholds, "WORKSPACE", workspace)
+        for problem in ("groups of windows", "all options", "pixels of small maps", "pixels apart"):
+            check(backend, name, PROBLEMS[problem])
+
+
+@pytest.mark.parametrize("name", ["implicit_gemm", "depthwise"])
+def test_parts_of_a_weight_gradient_are_joined(backend, name, monkeypatch):
+    monkeypatch.setattr(thresholds, "SHORTEST_SUM", 1)
+    monkeypatch.setattr(thresholds, "LONGEST_SUM", 11)
+    for problem in ("a filter a channel", "two filters a channel, long rows"):
+        p = PROBLEMS[problem]._replace(images=23)
+        item = 8 * p.out_channels * p.taps
+        assert table.ALGORITHMS[name].workspace("weight_grad", p, 8) >= (2 if name == "depthwise" else 30) * item
+        check(backend, name, p)
+
+
+@pytest.mark.parametrize(("name", "problem"), [pair for pair in POSSIBLE if pair[1] != "many channels"])
+def test_no_images_give_no_outputs_and_zero_weight_gradients(backend, name, problem):
+    p = PROBLEMS[problem]._replace(images=0)
+    given = arrays(p)
+    assert on_device(backend, name, "forward", p, *given).shape == p.y_shape
+    assert on_device(backend, name, "input_grad", p, *given).shape == p.x_shape
+    np.testing.assert_array_equal(on_device(backend, name, "weight_grad", p, *given), np.zeros(p.w_shape))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_fused_relu_is_the_maximum_with_zero_and_keeps_nan(backend, name):
+    for problem in ("groups of windows", "a filter a channel", "pixels", "pixels of small maps", "one window"):
+        p = PROBLEMS[problem]
+        if table.ALGORITHMS[name].cannot("forward", p):
+            continue
+        x, w, _, bias = arrays(p)
+        plain = on_device(backend, name, "forward", p, x, w, None, bias)
+        assert plain.min() < 0 < plain.max()
+        np.testing.assert_allclose(plain, defined("forward", p, x, w, None, bias), atol=1e-12 * np.abs(plain).max())
+        rectified = on_device(backend, name, "forward", p, x, w, None, bias, relu=True)
+        np.testing.assert_array_equal(rectified, np.maximum(plain, 0))
+        bias[-1] = np.nan
+        assert np.isnan(on_device(backend, name, "forward", p, x, w, None, bias, relu=True)[:, -1]).all()
+
+
+@pytest.mark.parametrize("name", [*NAMES, TF32])
+def test_what_an_algorithm_cannot_do_is_refused_with_the_reason(backend, name):
+    for p in PROBLEMS.values():
+        for which in PASSES:
+            reason = table.ALGORITHMS[name].cannot(which, p)
+            if reason is None:
+                assert backend.convolution.resolve(name, which, p) == name
+            else:
+                with pytest.raises(ValueError, match=f"'{name}' cannot do the pass '{which}': "):
+                    on_device(backend, name, which, p, *arrays(p))
+
+
+def test_numbers_beyond_the_kernels_ints_are_refused():
+    p = Problem(70000, 1, 1, 1, 128, 128, 128, 128, 3, 3, 1, 1, 1, 1)
+    assert "more than 1073741824" in table.ALGORITHMS["implicit_gemm"].cannot("weight_grad", p)
+    p = Problem(1, 1, 1, 5_000_000, 8, 8, 6, 6, 3, 3)
+    assert "too many" in table.ALGORITHMS["implicit_gemm"].cannot("forward", p)
+
+
+def test_a_name_holds_for_tensors_of_the_device_and_only_for_its_own_algorithms():
+    x, w = np.ones((1, 2, 5, 5), np.float32), np.ones((3, 2, 3, 3), np.float32)
+    with mc.conv_algorithm("implicit_gemm"):
+        y = mc.ops.conv2d(
+            mc.tensor(x, device="cuda-emulated"), mc.tensor(w, device="cuda-emulated", requires_grad=True)
+        )
+        assert y.node.algorithms.forward == y.node.algorithms.weight_grad == "implicit_gemm"
+        with pytest.raises(ValueError, match="no algorithm 'implicit_gemm' on cpu"):
+            mc.ops.conv2d(mc.tensor(x), mc.tensor(w))
+    with mc.conv_algorithm("direct"), pytest.raises(ValueError, match="no algorithm 'direct' on cuda"):
+        mc.ops.conv2d(mc.tensor(x, device="cuda-emulated"), mc.tensor(w, device="cuda-emulated"))
+
+
+def test_rules_say_why_and_a_table_goes_before_them():
+    p = Problem(8, 1, 64, 64, 56, 56, 56, 56, 3, 3, 1, 1, 1, 1)
+    chosen = {
+        "winograd": p, "implicit_gemm": p._replace(stride_h=2, out_h=28), "pointwise": PROBLEMS["pixels"],
+        "depthwise": PROBLEMS["a filter a channel"], "dense": PROBLEMS["one window"],
+    }  # fmt: skip
+    for name, problem in chosen.items():
+        assert {table.choose(which, problem) for which in PASSES} == {name}
+        assert len(table.explain("forward", problem).reason) > 20
+    assert table.choose("forward", p, 5e-6) == "winograd_f2"
+    assert table.choose("forward", p, 1e-7) == "naive"
+    with pytest.raises(ValueError, match="no algorithm has an error of at most 1e-08"):
+        table.choose("forward", p, 1e-8)
+    try:
+        table.use_table({("forward", p): "im2col"})
+        assert table.choose("forward", p) == "im2col"
+        assert table.choose("input_grad", p) == "winograd"
+    finally:
+        table.use_table({})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_pass_claims_more_workspace_than_the_limit(name):
+    big = {
+        "window": Problem(32, 1, 64, 64, 224, 224, 224, 224, 3, 3, 1, 1, 1, 1),
+        "pixels": Problem(32, 1, 2048, 512, 14, 14, 7, 7, 1, 1, 2, 2),
+        "channels": Problem(32, 64, 64, 64, 224, 224, 224, 224, 3, 3, 1, 1, 1, 1),
+    }
+    for p in big.values():
+        for which in PASSES:
+            if not table.ALGORITHMS[name].cannot(which, p):
+                filters = 64 * 2 * p.out_channels * p.taps  # Winograd's transformed filters come on top
+                assert table.ALGORITHMS[name].workspace(which, p, 4) <= thresholds.WORKSPACE + filters
+
+
+SHORT = {  # few terms: every barrier is one of 256 threads of the system
+    "several blocks": Problem(1, 1, 2, 66, 7, 10, 7, 10, 2, 1, 1, 1, 1, 0),
+    "large tiles": Problem(1, 1, 65, 65, 6, 11, 6, 11, 1, 1),
+    "a filter a channel": Problem(2, 2, 2, 2, 5, 5, 3, 3, 3, 3, 2, 2, 1, 1),
+    "tiles of images": Problem(2, 1, 2, 3, 5, 6, 5, 6, 3, 3, 1, 1, 1, 1),
+    "pixels": Problem(1, 1, 3, 2, 16, 16, 16, 16, 1, 1),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_sanitizers_find_no_race_and_no_overrun_in_any_kernel(backend, monkeypatch, tmp_path):
+    with recording.recording(tmp_path, copies=2) as launched:
+        for blocks in (thresholds.BLOCKS, 1):  # 1: large tiles are taken
+            monkeypatch.setattr(thresholds, "BLOCKS", blocks)
+            for name in NAMES:  # the fragments of tensor cores are shuffled through one barrier a product: too slow
+                for p in SHORT.values():
+                    check(backend, name, p, 1e-2, np.float32)
+    stems = ("convolution", "convolution_gemm", "depthwise", "im2col", "winograd")
+    kernels = {f"{stem}.{name}" for stem in stems for name in sources.kernels(stem)}
+    assert launched == {name for name in kernels if "tf32" not in name}
+    for sanitizer in recording.SANITIZERS:
+        for finding in recording.replay(tmp_path, sanitizer):
+            assert finding.clean, (finding.stem, sanitizer, finding.report)

@@ -1,0 +1,50 @@
+"""Max pooling on the emulated device: what the cases leave out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from minicnn.backends.cuda.emulator import compiler
+from minicnn.core.windows import Window2d
+from tests.backends.cuda.twins import assert_twins, device_result
+
+pytestmark = pytest.mark.skipif(compiler() is None, reason="needs a C++20 compiler")
+RNG = np.random.default_rng(0)
+WINDOWS = [
+    Window2d((2, 2), (2, 2)),
+    Window2d((3, 3), (2, 2), (1, 1), ceil_mode=True),
+    Window2d((3, 2), (1, 3), (1, 1), (2, 4)),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("window", WINDOWS)
+def test_ties_nan_and_infinities(window: Window2d, dtype: type) -> None:
+    x = RNG.integers(0, 4, (2, 3, 15, 18)).astype(dtype)
+    x[0, 0, 2:9, 2:9] = -np.inf
+    x[0, 1, ::4, ::3] = np.nan
+    x[0, 2, 5] = np.inf
+    out = window.output_size("max_pool2d", (15, 18))
+    y, index = assert_twins("pooling.max_pool2d", x, window, out, True)
+    assert_twins("pooling.max_pool2d", x, window, out, False)
+    gy = RNG.standard_normal(y.shape).astype(dtype)
+    gx = assert_twins("pooling.scatter_planes", gy, index, (15, 18))
+    np.testing.assert_allclose(device_result("pooling.scatter_planes_atomic", gy, index, (15, 18)), gx, atol=1e-5)
+    assert_twins("pooling.gather_planes", gx, index)
+    assert_twins("pooling.last_writers", np.abs(index), (15, 18))
+
+
+def test_windows_in_the_padding_have_no_index() -> None:
+    window = Window2d((1, 1), (1, 1), (2, 0))  # which no op allows; index -1 gathers 0 and scatters nothing
+    x = RNG.standard_normal((1, 2, 3, 3))
+    y, index = assert_twins("pooling.max_pool2d", x, window, (7, 3), True)
+    assert (index[..., :2, :] == -1).all()
+    assert_twins("pooling.gather_planes", x, index)
+    assert_twins("pooling.scatter_planes", np.where(np.isfinite(y), y, 1), index, (3, 3))
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 4, 4), (2, 0, 4, 4)])
+def test_nothing_to_pool(shape: tuple[int, ...]) -> None:
+    y, index = assert_twins("pooling.adaptive_max_pool2d", np.zeros(shape), (2, 2), True)
+    assert_twins("pooling.scatter_planes", y, index, (4, 4))

@@ -1,0 +1,48 @@
+"""Resizing on the emulated device: sizes and options beyond the cases."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from minicnn.backends.cuda.emulator import compiler
+from tests.backends.cuda.twins import assert_twins
+
+pytestmark = pytest.mark.skipif(compiler() is None, reason="needs a C++20 compiler")
+MODES = [
+    ("nearest", False, False),
+    ("nearest-exact", False, False),
+    ("bilinear", False, False),
+    ("bilinear", True, False),
+    ("bilinear", False, True),
+    ("bicubic", True, False),
+    ("bicubic", False, True),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("mode", "align_corners", "antialias"), MODES)
+@pytest.mark.parametrize(
+    ("size", "out", "scales"),
+    [((7, 5), (14, 10), (None, None)), ((9, 16), (4, 25), (None, None)), ((1, 6), (3, 1), (2.7, 0.2))],
+)
+def test_every_mode_up_and_down(
+    size: tuple[int, int],
+    out: tuple[int, int],
+    scales: tuple[float | None, float | None],
+    mode: str,
+    align_corners: bool,
+    antialias: bool,
+    dtype: type,
+) -> None:
+    x = np.random.default_rng(2).standard_normal((2, 2, *size)).astype(dtype)
+    options = (mode, align_corners, scales, antialias)
+    for _ in range(2):  # the second time with taps that lie on the device already
+        y = assert_twins("resample.resize", x, out, *options)
+        assert_twins("resample.resize_adjoint", y, size, *options)
+
+
+def test_no_images() -> None:
+    options = ("bilinear", False, (None, None), False)
+    y = assert_twins("resample.resize", np.zeros((0, 3, 4, 4)), (8, 8), *options)
+    assert_twins("resample.resize_adjoint", y, (4, 4), *options)

@@ -1,0 +1,161 @@
+"""Mixed precision on the emulated device: who computes in which dtype, and that nothing is lost on the way."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn.backends.cuda.emulator import compiler
+from minicnn.core.modes import state
+
+DEVICE = "cuda-emulated"
+emulated = pytest.mark.skipif(compiler() is None, reason="needs a C++20 compiler")
+
+
+def drawn(*shape: int, requires_grad: bool = False, dtype: str = "float32", device: str = DEVICE) -> Any:
+    values = np.random.default_rng(sum(shape)).standard_normal(shape)
+    return mc.tensor(values, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+@emulated
+def test_products_are_half_and_sums_are_single() -> None:
+    x, w, b = drawn(4, 6), drawn(3, 6), drawn(3)
+    with mc.autocast(DEVICE):
+        half = mc.ops.linear(x, w, b)
+        assert half.dtype == np.float16
+        assert mc.ops.matmul(x, w.transpose(0, 1)).dtype == np.float16
+        assert mc.ops.einsum("ij,kj->ik", x, w).dtype == np.float16
+        for y in (
+            half.sum(), half.mean(1), half.var(), half.exp(), (half * half + 1.0).log(), half**2,
+            mc.ops.softmax(half, 1), mc.ops.log_softmax(half, 1), mc.ops.logsumexp(half, 1),
+            mc.ops.layer_norm(half, 3), mc.ops.batch_norm(half, None, None, training=True),
+            mc.ops.mse_loss(half, half), mc.ops.hinge_loss(half, half),
+            mc.ops.cross_entropy(half, mc.tensor(np.zeros(4, np.int64), device=DEVICE)),
+        ):  # fmt: skip
+            assert y.dtype == np.float32
+        for y in (mc.ops.relu(half), half + half, half * 2.0, mc.ops.tanh(half), mc.ops.dropout(half, 0.5)):
+            assert y.dtype == np.float16
+        assert (half + x[:, :3]).dtype == np.float32  # the wider dtype
+    np.testing.assert_allclose(half.numpy(), mc.ops.linear(x, w, b).numpy(), atol=2e-2)
+
+
+@emulated
+def test_gradients_come_back_in_the_dtype_of_the_weights() -> None:
+    def gradients(enabled: bool) -> tuple[Any, ...]:
+        mc.manual_seed(0)
+        net = mc.nn.Sequential(
+            mc.nn.Linear(6, 8), mc.nn.LayerNorm(8), mc.nn.ReLU(), mc.nn.Dropout(0.2), mc.nn.Linear(8, 3)
+        ).to(DEVICE)
+        with mc.autocast(DEVICE, enabled=enabled):
+            loss = mc.ops.cross_entropy(net(drawn(5, 6)), mc.tensor(np.arange(5) % 3, device=DEVICE))
+        loss.backward()
+        assert {p.grad.dtype for p in net.parameters()} == {np.dtype("float32")}
+        return loss.detach(), *(p.grad for p in net.parameters())
+
+    for mixed, single in zip(gradients(True), gradients(False), strict=True):
+        np.testing.assert_allclose(mixed.numpy(), single.numpy(), atol=2e-2)
+        assert mixed.numel() < 4 or not np.array_equal(mixed.numpy(), single.numpy())  # half was really used
+
+
+@emulated
+def test_a_convolution_is_half() -> None:
+    x, w, b = drawn(2, 3, 6, 6), drawn(3, 3, 3, 3, requires_grad=True), drawn(3, requires_grad=True)
+    found = []
+    for enabled in (True, False):
+        w.grad = b.grad = None
+        with mc.autocast(DEVICE, enabled=enabled):
+            y = mc.ops.conv2d(mc.ops.conv2d_relu(x, w, b, padding=1), w, b, padding=1)
+            z = mc.ops.max_pool2d(y, 2)
+            assert y.dtype == z.dtype == (np.float16 if enabled else np.float32)
+            z.sum().backward()
+        assert w.grad.dtype == b.grad.dtype == np.float32
+        found.append((z.detach().numpy(), w.grad.numpy(), b.grad.numpy()))
+    for mixed, single in zip(*found, strict=True):
+        np.testing.assert_allclose(mixed, single, atol=2e-2 * np.abs(single).max())
+
+
+@emulated
+def test_norm_weights_and_running_statistics_keep_their_digits() -> None:
+    x = drawn(64, 3)
+    weight, mean, var = (mc.tensor([value] * 3, device=DEVICE) for value in (1.0001, 0.0, 1.0))
+    with mc.autocast(DEVICE):
+        y = mc.ops.batch_norm(x.to(mc.float16), mean, var, weight, training=True)
+    expected = mc.ops.batch_norm(x.to(mc.float16).to(mc.float32), None, None, weight, training=True)
+    np.testing.assert_array_equal(y.numpy(), expected.numpy())
+    assert mean.dtype == np.float32
+    assert float(abs(mean).max()) > 0
+
+
+@emulated
+def test_regions_nest_and_end() -> None:
+    x = drawn(2, 2)
+    with mc.autocast(DEVICE):
+        with mc.autocast(DEVICE, enabled=False):
+            assert (x @ x).dtype == np.float32
+        assert (x @ x).dtype == np.float16
+        with pytest.raises(ZeroDivisionError), mc.autocast(DEVICE):
+            raise ZeroDivisionError
+    assert (x @ x).dtype == np.float32
+
+    @mc.autocast(DEVICE, mc.float16)
+    def product(y: Any) -> Any:
+        """Squared."""
+        return y @ y
+
+    assert product(x).dtype == np.float16
+    assert product.__doc__ == "Squared."
+    assert state.autocast is None
+
+
+@emulated
+def test_other_devices_dtypes_and_threads_are_left_alone() -> None:
+    here, wide = drawn(2, 2, device="cpu"), drawn(2, 2, dtype="float64")
+    found = []
+    with mc.autocast(DEVICE):
+        assert (here @ here).dtype == np.float32
+        assert (wide @ wide).dtype == np.float64
+        worker = threading.Thread(target=lambda: found.append((drawn(2, 2) @ drawn(2, 2)).dtype))
+        worker.start()
+        worker.join()
+    assert found == [np.float32]
+
+
+@emulated
+def test_backward_inside_the_region_and_recomputed_segments_agree() -> None:
+    x, w = drawn(3, 4), drawn(5, 4, requires_grad=True)
+
+    def loss(checkpointed: bool) -> Any:
+        def segment(v: Any) -> Any:
+            return mc.ops.tanh(mc.ops.linear(v, w))
+
+        return (mc.checkpoint(segment, x) if checkpointed else segment(x)).sum()
+
+    found = []
+    for inside, checkpointed in ((False, False), (True, False), (False, True)):
+        w.grad = None
+        with mc.autocast(DEVICE):
+            y = loss(checkpointed)
+            if inside:
+                y.backward()
+        if not inside:
+            y.backward()
+        found.append(w.grad.numpy())
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_what_cannot_be_is_said() -> None:
+    with pytest.raises(ValueError, match="autocast: device 'cpu' computes in float32"):
+        mc.autocast("cpu", mc.float16)
+    with pytest.raises(ValueError, match="bfloat16 is not supported on device 'cuda-emulated'"):
+        mc.autocast(DEVICE, "bfloat16")
+    with pytest.raises(ValueError, match="dtype must be float16, got float64"):
+        mc.autocast(DEVICE, mc.float64)
+    with pytest.raises(ValueError, match="unknown device 'tpu'"):
+        mc.autocast("tpu")
+    with mc.autocast("cpu", enabled=False):
+        pass
