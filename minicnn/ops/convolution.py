@@ -20,7 +20,7 @@ from minicnn.ops.arithmetic import where
 from minicnn.ops.autocast import in_half
 from minicnn.ops.comparisons import ne
 from minicnn.ops.conv_algorithm import current
-from minicnn.ops.convolution_problem import problem, problem_of, transposed_problem
+from minicnn.ops.convolution_problem import check_dtypes, problem, problem_of, transposed_problem
 from minicnn.ops.pooling import single
 from minicnn.ops.rectifiers import ReluGrad
 from minicnn.ops.reduce import sum
@@ -405,6 +405,8 @@ def conv2d_weight_grad(
     ------
     ValueError
         If the shapes are not those of one convolution.
+    TypeError
+        If dtypes differ or are not float32 or float64.
 
     Gradient
     --------
@@ -421,11 +423,15 @@ def conv2d_weight_grad(
     >>> mc.ops.conv2d_weight_grad(x, (1, 1, 1, 2), gy).tolist()
     [[[[3.0, 6.0]]]]
     """
-    size = tuple(weight_size)
-    p = problem_of("conv2d_weight_grad", input, size, stride, padding, dilation, groups)
-    if grad_output.shape != p.y_shape or grad_output.dtype != input.dtype:
-        message = f"grad_output must be {input.dtype} of shape {p.y_shape}, got {grad_output.dtype}"
-        raise checks.value_error("conv2d_weight_grad", message, grad_output=grad_output)
+    op = "conv2d_weight_grad"
+    checks.ndim(op, "input", input, 4)
+    check_dtypes(op, input, grad_output=grad_output)
+    size = tuple(weight_size) if isinstance(weight_size, tuple | list) else ()
+    if len(size) != 4 or not all(isinstance(n, int) and n >= 0 for n in size):
+        raise checks.value_error(op, f"weight_size must be (O, C / groups, KH, KW), got {weight_size!r}", input=input)
+    p = problem_of(op, input, size, stride, padding, dilation, groups)
+    if grad_output.shape != p.y_shape:
+        raise checks.value_error(op, f"grad_output must have shape {p.y_shape}", grad_output=grad_output)
     return Conv2dWeightGrad(p, current().weight_grad, current().max_error)(grad_output, input)  # type: ignore[no-any-return]
 
 

@@ -1,5 +1,7 @@
 """Convolution against loops, SciPy, its own algebra, and the published sizes."""
 
+import re
+
 import numpy as np
 import pytest
 from scipy.signal import correlate2d
@@ -222,5 +224,51 @@ def test_other_misfits_raise_too():
         ops.masked_conv2d(x, w, mc.tensor(np.ones((1, 1)), requires_grad=True))
     with pytest.raises(ValueError, match="weight must be"):
         ops.locally_connected2d(x, mc.tensor(np.zeros((2, 2, 1, 1, 2, 2))))
-    with pytest.raises(ValueError, match="grad_output must be"):
+    with pytest.raises(ValueError, match="grad_output must have shape"):
         ops.conv2d_weight_grad(x, (1, 1, 3, 3), x)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"groups": 2.0}, TypeError, "conv2d: groups must be an int, got 2.0"),
+        ({"groups": "2"}, TypeError, "conv2d: groups must be an int, got '2'"),
+        ({"stride": 1.0}, ValueError, "conv2d: stride must be an int or a pair of ints >= 1, got 1.0"),
+        ({"stride": np.array([1, 1])}, ValueError, "conv2d: stride must be an int or a pair"),
+        ({"dilation": np.array([1, 1])}, ValueError, "conv2d: dilation must be an int or a pair"),
+        ({"padding": np.array([1, 1])}, ValueError, "conv2d: padding must be an int or a pair"),
+    ],
+)
+def test_a_wrong_option_is_refused_and_does_not_spoil_later_calls(options, error, message):
+    x, w = mc.ones(1, 4, 5, 5), mc.ones(4, 2, 3, 3)
+    with pytest.raises(error, match=re.escape(message)):
+        ops.conv2d(x, w, **{"groups": 2, **options})
+    assert ops.conv2d(x, w, groups=2).shape == (1, 4, 3, 3)
+    assert ops.conv2d(x, w, groups=np.int64(2), stride=np.int64(1)).shape == (1, 4, 3, 3)
+
+
+def test_a_transposed_convolution_takes_whole_groups_only():
+    with pytest.raises(TypeError, match="conv_transpose2d: groups must be an int, got 2.0"):
+        ops.conv_transpose2d(mc.ones(1, 4, 5, 5), mc.ones(4, 2, 3, 3), groups=2.0)
+
+
+@pytest.mark.parametrize(
+    ("x", "size", "gy", "error", "message"),
+    [
+        (mc.ones(4, 5, 5), (4, 4, 3, 3), mc.ones(1, 4, 3, 3), ValueError, "input must be 4-d, got 3-d"),
+        (mc.ones(1, 4, 5, 5), (4, 4, 3), mc.ones(1, 4, 3, 3), ValueError, "weight_size must be (O, C / groups, KH, KW)"),
+        (mc.ones(1, 4, 5, 5), (4, 4, 3.0, 3), mc.ones(1, 4, 3, 3), ValueError, "weight_size must be (O, C / groups"),
+        (mc.ones(1, 4, 5, 5), (4, 4, 3, 3), mc.ones(1, 4, 5, 5), ValueError, "grad_output must have shape (1, 4, 3, 3)"),
+        (
+            mc.tensor(np.ones((1, 4, 5, 5), np.int64)), (4, 4, 3, 3), mc.tensor(np.ones((1, 4, 3, 3), np.int64)),
+            TypeError, "input must be float32 or float64",
+        ),
+        (
+            mc.ones(1, 4, 5, 5), (4, 4, 3, 3), mc.tensor(np.ones((1, 4, 3, 3))), TypeError,
+            "input and grad_output must have one dtype",
+        ),
+    ],
+)  # fmt: skip
+def test_a_weight_gradient_says_what_does_not_fit(x, size, gy, error, message):
+    with pytest.raises(error, match=re.escape(f"conv2d_weight_grad: {message}")):
+        ops.conv2d_weight_grad(x, size, gy)
