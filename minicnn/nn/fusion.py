@@ -168,7 +168,7 @@ def _fit(layer: Any, norm: Any) -> bool:
     if layer._hooks or norm._hooks:
         return False
     maps = layer.out_features if isinstance(layer, Linear) else layer.out_channels
-    return maps == norm.num_features
+    return bool(maps == norm.num_features)
 
 
 def _along_outputs(layer: _Layer, scale: NDArray[np.float64]) -> NDArray[np.float64]:
