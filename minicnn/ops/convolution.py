@@ -11,7 +11,7 @@ are closed under differentiation: the backward of each is made of the other two,
 
 import math
 
-from minicnn.backends.convolution import AUTO, Algorithms, Problem
+from minicnn.backends.convolution import AUTO, Algorithms, Problem, in_float32
 from minicnn.core import checks
 from minicnn.core.function import Function
 from minicnn.core.tensor import Tensor
@@ -19,7 +19,7 @@ from minicnn.core.types import Array, Ints, Pair, Shape
 from minicnn.ops.arithmetic import where
 from minicnn.ops.autocast import in_half
 from minicnn.ops.comparisons import ne
-from minicnn.ops.conv_algorithm import current
+from minicnn.ops.conv_algorithm import current, ran
 from minicnn.ops.convolution_problem import check_dtypes, problem, problem_of, transposed_problem
 from minicnn.ops.pooling import single
 from minicnn.ops.rectifiers import ReluGrad
@@ -36,10 +36,11 @@ class Conv2d(Function):
     def forward(self, x: Array, w: Array, bias: Array | None) -> Array:
         self.keep_inputs(0, 1)
         room, p, (first, by_x, by_w, bound) = self.backend.convolution, self.problem, self.algorithms
+        most = in_float32(bound, x.itemsize)
         self.algorithms = Algorithms(
-            room.resolve(first, "forward", p, bound),
-            room.resolve(by_x, "input_grad", p, bound) if self.needs(0) else AUTO,
-            room.resolve(by_w, "weight_grad", p, bound) if self.needs(1) else AUTO,
+            room.resolve(first, "forward", p, most),
+            room.resolve(by_x, "input_grad", p, most) if self.needs(0) else AUTO,
+            room.resolve(by_w, "weight_grad", p, most) if self.needs(1) else AUTO,
             bound,
         )
         return room.forward(x, w, bias, p, self.algorithms.forward, relu=self.relu)
@@ -77,10 +78,11 @@ class ConvTranspose2d(Function):
     def forward(self, gy: Array, w: Array, bias: Array | None) -> Array:
         self.keep_inputs(0, 1)
         room, p, (first, by_gy, by_w, bound) = self.backend.convolution, self.problem, self.algorithms
+        most = in_float32(bound, gy.itemsize)
         self.algorithms = Algorithms(
-            room.resolve(first, "input_grad", p, bound),
-            room.resolve(by_gy, "forward", p, bound) if self.needs(0) else AUTO,
-            room.resolve(by_w, "weight_grad", p, bound) if self.needs(1) else AUTO,
+            room.resolve(first, "input_grad", p, most),
+            room.resolve(by_gy, "forward", p, most) if self.needs(0) else AUTO,
+            room.resolve(by_w, "weight_grad", p, most) if self.needs(1) else AUTO,
             bound,
         )
         gx: Array = room.input_grad(gy, w, p, self.algorithms.forward)
@@ -103,7 +105,8 @@ class Conv2dWeightGrad(Function):
     def forward(self, gy: Array, x: Array) -> Array:
         self.keep_inputs(0, 1)
         room = self.backend.convolution
-        self.algorithm = room.resolve(self.algorithm, "weight_grad", self.problem, self.bound)
+        most = in_float32(self.bound, gy.itemsize)
+        self.algorithm = room.resolve(self.algorithm, "weight_grad", self.problem, most)
         return room.weight_grad(gy, x, self.problem, self.algorithm)
 
     def backward(self, ggw: Tensor) -> tuple[Tensor | None, ...]:
@@ -113,6 +116,13 @@ class Conv2dWeightGrad(Function):
             Conv2d(self.problem, automatic)(x, ggw, None) if self.needs(0) else None,
             ConvTranspose2d(self.problem, automatic)(gy, ggw, None) if self.needs(1) else None,
         )
+
+
+def _run(node: Conv2d | ConvTranspose2d, *inputs: Tensor | None) -> Tensor:
+    """The call of a user, which notes what ran; those of backward do not."""
+    y: Tensor = node(*inputs)
+    ran(node.algorithms)
+    return y
 
 
 @in_half
@@ -177,7 +187,7 @@ def conv2d(
     if input.data.ndim == 3:
         return reshape_unbatched(conv2d(unsqueeze(input, 0), weight, bias, stride, padding, dilation, groups))
     p = problem("conv2d", input, weight, bias, stride, padding, dilation, groups)
-    return Conv2d(p, current())(input, weight, bias)  # type: ignore[no-any-return]
+    return _run(Conv2d(p, current()), input, weight, bias)
 
 
 @in_half
@@ -215,7 +225,7 @@ def conv2d_relu(
     if input.data.ndim == 3:
         return reshape_unbatched(conv2d_relu(unsqueeze(input, 0), weight, bias, stride, padding, dilation, groups))
     p = problem("conv2d_relu", input, weight, bias, stride, padding, dilation, groups)
-    return Conv2dRelu(p, current())(input, weight, bias)  # type: ignore[no-any-return]
+    return _run(Conv2dRelu(p, current()), input, weight, bias)
 
 
 def conv1d(
@@ -318,7 +328,7 @@ def conv_transpose2d(
             conv_transpose2d(batch, weight, bias, stride, padding, output_padding, groups, dilation)
         )
     p = transposed_problem(input, weight, bias, stride, padding, output_padding, groups, dilation)
-    return ConvTranspose2d(p, current())(input, weight, bias)  # type: ignore[no-any-return]
+    return _run(ConvTranspose2d(p, current()), input, weight, bias)
 
 
 def conv_transpose1d(
