@@ -11,7 +11,7 @@ from minicnn.bench.desk import Cannot, Desk, WorkError, contender
 from minicnn.bench.layers import Layer
 from minicnn.bench.machine import stamp
 from minicnn.bench.result import AUTO, CANNOT, EXACT, SMALL_ERROR, WRONG, Row, dump
-from minicnn.bench.summary import means
+from minicnn.bench.summary import PEERS, means
 from minicnn.core import checks
 from minicnn.core.device import device as find_device
 
@@ -72,7 +72,8 @@ class Result:
         """The result as it is stored."""
         return {
             "kind": self.kind, "machine": self.machine, "settings": self.settings, "roofline": self.roof,
-            "summary": [mean.record() for mean in means(self.rows)], "rows": [dump(row) for row in self.rows],
+            "summary": [mean.record() for peer in PEERS for mean in means(self.rows, peer)],
+            "rows": [dump(row) for row in self.rows],
         }
 
 
@@ -157,4 +158,5 @@ def _prepare(plan: Plan, layer: Layer, row: Row, desk: Desk, key: str) -> bool:
         return False
     if facts["wrong"]:
         row.verdict, row.why = WRONG, f"error {row.error:.1e}, at most {row.bound:.1e} is allowed"
+    row.marks += facts.get("marks", [])
     return not facts["wrong"]

@@ -36,8 +36,15 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
         facts = peer.facts(which, chosen, dtype, algorithm) if hasattr(peer, "facts") else {}
         bound = gate.scaled(facts.get("bound", gate.FOREIGN_BOUND), dtype)
         verdict = gate.check(compute, which, chosen, dtype, samples)
+        error = verdict.error
+        if which == "forward" and hasattr(peer, "fused"):  # what a layer of a network runs: with bias and ReLU
+            def compute_fused(at: Layer, *given: Array) -> Array:
+                found: Array = peer.back(peer.fused(at, algorithm)(*map(peer.into, given)))
+                return found
+
+            error = max(error, gate.check_fused(compute_fused, chosen, dtype))
         facts |= {
-            "error": min(verdict.error, 1e300), "bound": bound, "wrong": not verdict.error <= bound,
+            "error": min(error, 1e300), "bound": bound, "wrong": not error <= bound,
             "jit": max(0.0, verdict.small_first - verdict.small_second), "first": verdict.first,
         }
         if transfers:  # from the host and back, waited for

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
+from minicnn.bench import peers
 from minicnn.bench.alternate import Contender, Process
 
 Answer = dict[str, Any]
@@ -37,6 +38,7 @@ def contender(name: str, provider: str, threads: int, spin: bool = False, device
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
     environment: dict[str, str | None] = {**dict.fromkeys(names, count), "MINICNN_QUIET": "1"}
     environment["OMP_WAIT_POLICY"] = None if spin else "passive"
+    environment |= peers.ENVIRONMENT.get(name, {})
     asked = name if device == "cpu" else f"{name}@{device}"
     return Contender(name, [sys.executable, "-m", "minicnn.bench.worker", provider, asked, count], environment)
 

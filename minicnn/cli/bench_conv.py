@@ -45,7 +45,8 @@ def add_to(kinds: Any) -> None:
     )
     parser.add_argument(
         "--peers", metavar="LIBRARY", nargs="*", default=["torch"],
-        help="torch, scipy, autograd, tinygrad, mygrad, or none (default: torch)",
+        help="torch, torch-kept (which keeps freed memory, as ours does), scipy, autograd, tinygrad, mygrad, or none "
+        "(default: torch)",
     )
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="(default: float32)")
     parser.add_argument("--max-error", metavar="E", type=float, help="what the automatic choice may trade for speed")

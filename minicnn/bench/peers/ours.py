@@ -72,6 +72,12 @@ def make(which: str, layer: Layer, algorithm: str) -> Callable[[Array, Array], A
     return lambda gy, x: room.weight_grad(gy, x, p, algorithm)
 
 
+def fused(layer: Layer, algorithm: str) -> Callable[[Array, Array, Array], Array]:
+    """``max(conv(x, w) + bias, 0)`` by an algorithm's name."""
+    room, p = _room(), layer.problem
+    return lambda x, w, bias: room.forward(x, w, bias, p, algorithm, relu=True)
+
+
 def facts(which: str, layer: Layer, dtype: str, algorithm: str) -> dict[str, Any]:
     """What the algorithm says of itself: bound of its error, operations, scratch memory."""
     module, p, item = _room().ALGORITHMS[algorithm], layer.problem, 4 if dtype == "float32" else 8
