@@ -15,8 +15,8 @@ from minicnn.backends.cpu.convolution.algorithms import ALGORITHMS
 LONG_SUM = 2048  # taps from which packed weights leave the cache, and BLAS's blocking wins
 SMALL_MAP = 100  # positions below which a flat row is mostly dropped positions
 MANY_CHANNELS = 16  # channels that fill a vector
-LARGE_WINDOW = 121  # taps of one channel from which spectra are worth a thought
-FFT_GAIN = 10  # operations saved for one that transforms and small complex products do: they run far below the peak
+LARGE_WINDOW = 225  # taps of one channel from which spectra overtook the others in measurements
+FFT_GAIN = 16  # operations saved for one that transforms and small complex products do: they run far below the peak
 LONG_ROW = 1 << 18  # staged elements of one output row from which the direct algorithm leaves the cache
 
 
@@ -79,7 +79,7 @@ RULES = (
     Rule("depthwise", "each channel has filters of its own: no sum over channels, so no product of matrices", _grouped),
     Rule("winograd", "3x3 with enough channels to fill vectors: 2.25 multiplications instead of 9", _fills_vectors),
     Rule("winograd_f2", "3x3 with enough channels for its products: 4 multiplications instead of 9", _fills_panels),
-    Rule("fft", "the window is so large that products of spectra take a tenth of the operations", _large_window),
+    Rule("fft", "the window is so large that products of spectra take a sixteenth of the operations", _large_window),
     Rule("im2col", "a row of windows does not fit the cache", _long_row),
     Rule("im2col", "the sums are long: BLAS's blocking wins", _long_sum),
     Rule("im2col", "the gradient of a strided window falls apart into many short sums", _strided_gradient),
