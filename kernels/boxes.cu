@@ -7,8 +7,9 @@
 // keep_greedily  alive[i]: no box before i that is alive meets it. One block; 64 boxes at a time: one thread settles these
 //                among themselves, then all threads drop what the survivors meet later, one word each
 //   bytes        the words of boxes that are kept, once
-// Overlaps are computed in double, as on the CPU, and compared by the same formula; nothing depends on timing.
+// Overlaps are computed in double, by the CPU's formula and with its roundings; nothing depends on timing.
 #include "common.cuh"
+#include "rounding.cuh"
 
 typedef unsigned long long u64;
 
@@ -17,9 +18,9 @@ __device__ __forceinline__ double overlap(const double* a, const double* b, doub
   const double width = (a[2] < b[2] ? a[2] : b[2]) - (a[0] > b[0] ? a[0] : b[0]) + extra;
   const double height = (a[3] < b[3] ? a[3] : b[3]) - (a[1] > b[1] ? a[1] : b[1]) + extra;
   if (!(width > 0 && height > 0)) return 0;
-  const double shared = width * height;
-  const double first = (a[2] - a[0] + extra) * (a[3] - a[1] + extra);
-  const double second = (b[2] - b[0] + extra) * (b[3] - b[1] + extra);
+  const double shared = product(width, height);
+  const double first = product(a[2] - a[0] + extra, a[3] - a[1] + extra);
+  const double second = product(b[2] - b[0] + extra, b[3] - b[1] + extra);
   return shared / (first + second - shared);
 }
 

@@ -17,6 +17,7 @@
 //   cost                    N H W C / CHANNELS tests of a span for each box of the image (1000 boxes on 512 x 38 x 50:
 //                           61 million), each of them an early exit that whole warps take together
 #include "common.cuh"
+#include "rounding.cuh"
 #include "split.cuh"
 
 #define CHANNELS 16
@@ -59,8 +60,8 @@ KERNEL roi_pool(const real* x, const double* boxes, real* y, i64* index, double 
   const Place at(i, channels, rows, columns);
   const double* box = boxes + at.box * 5;
   const i64 base = ((i64)box[0] * channels + at.channel) * h * w;
-  const i64 left = rounded(box[1] * scale), top = rounded(box[2] * scale);
-  const i64 right = rounded(box[3] * scale), bottom = rounded(box[4] * scale);
+  const i64 left = rounded(product(box[1], scale)), top = rounded(product(box[2], scale));
+  const i64 right = rounded(product(box[3], scale)), bottom = rounded(product(box[4], scale));
   const Bin down(at.row, rows, bottom - top + 1 > 1 ? bottom - top + 1 : 1, top, h, overlapping);
   const Bin across(at.column, columns, right - left + 1 > 1 ? right - left + 1 : 1, left, w, overlapping);
   acc best = 0;
@@ -88,8 +89,8 @@ struct Axis {
   int samples;
   __device__ Axis(double low, double high, double scale, bool aligned, int bins, int sampling) {
     const double shift = aligned ? 0.5 : 0.0;
-    start = low * scale - shift;
-    double size = high * scale - shift - start;
+    start = product(low, scale) - shift;
+    double size = product(high, scale) - shift - start;
     if (!aligned && size < 1) size = 1;
     step = size / bins;
     samples = sampling > 0 ? sampling : step > 0 ? (int)ceil(step) : 0;
@@ -101,7 +102,7 @@ struct Sample {
   int at;
   double above;
   __device__ Sample(const Axis& axis, int p, int s, int limit) {
-    double position = axis.start + axis.step * (p + (s + 0.5) / axis.samples);
+    double position = axis.start + product(axis.step, p + (s + 0.5) / axis.samples);
     at = -1;
     above = 0;
     if (!(position >= -1 && position <= limit)) return;

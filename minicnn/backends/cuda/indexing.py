@@ -22,7 +22,7 @@ def add_flat(values: Array, index: Array, size: int) -> Array:
     if values.dtype.kind == "f":
         return add_rows(values.reshape(-1, 1), index.reshape(-1), size).reshape(size)
     out = seam.xp().zeros(size, np.int64)
-    args = seam.contiguous(values).astype(np.int64), seam.contiguous(index).astype(np.int64), out, values.size
+    args = (*(seam.contiguous(a).astype(np.int64, copy=False) for a in (values, index)), out, values.size)
     seam.elementwise("indexing.add_integers", values.size, *args)
     return out.astype(values.dtype)
 
@@ -47,7 +47,8 @@ def add_rows(rows: Array, index: Array, size: int) -> Array:
 def add_rows_atomic(rows: Array, index: Array, size: int) -> Array:
     """:func:`add_rows` for floats without the sort, in an order that changes from run to run."""
     out = seam.xp().zeros((size, rows.shape[1]), rows.dtype)
-    args = seam.contiguous(rows), seam.contiguous(index).astype(np.int64), out, rows.shape[1], rows.size
+    places = seam.contiguous(index).astype(np.int64, copy=False)
+    args = seam.contiguous(rows), places, out, rows.shape[1], rows.size
     seam.elementwise("indexing.add_rows_atomic", rows.size, *args)
     return out
 
@@ -55,7 +56,7 @@ def add_rows_atomic(rows: Array, index: Array, size: int) -> Array:
 def runs(index: Array, size: int) -> tuple[Array, Array, Array]:
     """An order in which equal indices stand together, and where in it the run of each of ``size`` places lies."""
     xp = seam.xp()
-    index = index.astype(np.int64)
+    index = index.astype(np.int64, copy=False)
     order = xp.argsort(index, kind="stable") if index.size else index
     first, stop = xp.zeros(size, np.int64), xp.zeros(size, np.int64)
     seam.elementwise("indexing.runs", index.size, seam.contiguous(index[order]), first, stop, index.size)

@@ -15,7 +15,7 @@ _CHANNELS = 16  # that one thread of the adjoint adds up: CHANNELS of roi.cu
 
 
 def _boxes(boxes: Array) -> Array:
-    return seam.contiguous(boxes).astype(np.float64)
+    return seam.contiguous(boxes).astype(np.float64, copy=False)
 
 
 def roi_pool(x: Array, boxes: Array, size: Shape, scale: float, overlap: bool) -> tuple[Array, Array]:
