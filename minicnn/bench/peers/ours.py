@@ -17,10 +17,10 @@ _place: Any = None  # the device of this process
 def start(threads: int, device: str = "cpu") -> None:
     """Set the threads and the device."""
     global _place
-    import minicnn
+    from minicnn.backends.cpu import threads as pool
     from minicnn.core.device import device as find_device
 
-    minicnn.set_num_threads(threads)
+    pool.set_num_threads(threads)
     _place = find_device(device)
 
 
