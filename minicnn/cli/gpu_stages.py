@@ -34,7 +34,7 @@ def smoke(device: str, only: Sequence[str]) -> Facts:
     a = mc.eye(64).to(device)
     found["matmul"] = bool((_host(a @ a) == np.eye(64)).all())
     if device == "cuda":
-        from minicnn.backends.cuda.device import description
+        from minicnn.backends.cuda.detection import description
 
         found |= {"device": description(), "memory": mc.cuda.memory_stats()}
     return found | {"passed": found["conv2d"] and found["matmul"]}
