@@ -38,6 +38,7 @@ class Plan:
     max_error: float | None = None
     samples: int = gate.SAMPLES
     spin: bool = False
+    tf32: bool = False
 
     def __post_init__(self) -> None:
         find_device(self.device)
@@ -79,11 +80,11 @@ class Result:
 
 def measure(plan: Plan, report: Report = lambda rows, result: None) -> Result:
     """Measure the plan; ``report`` gets the rows of each pass when they are done, and the result so far."""
-    result = Result(settings=plan.settings, machine=stamp())
+    result = Result(settings=plan.settings, machine=stamp(device=plan.device))
     with ExitStack() as stack:
 
         def desk(name: str, provider: str) -> Desk:
-            entrant = contender(name, provider, plan.threads, plan.spin, plan.device)
+            entrant = contender(name, provider, plan.threads, plan.spin, plan.device, plan.tf32)
             return stack.enter_context(closing(Desk(entrant)))
 
         roof = desk("machine", "minicnn.bench.roofline:provide")

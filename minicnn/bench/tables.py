@@ -45,7 +45,7 @@ def measure(table: Table, report: Report = lambda rows, result: None) -> Result:
         "works": list(table.works), "peers": list(table.peers), "threads": table.threads, "rounds": table.rounds,
         "seconds": table.seconds, "spin": table.spin, "device": table.device,
     }
-    result = Result(settings=settings, machine=stamp(), kind=table.kind)
+    result = Result(settings=settings, machine=stamp(device=table.device), kind=table.kind)
     with ExitStack() as stack:
 
         def desk(name: str, provider: str) -> Desk:

@@ -69,13 +69,19 @@ class EmulatedRuntime:
 class Uploader:
     """Copies to the device, at once: there is nothing here that could go on meanwhile."""
 
-    def start(self, hosts: Sequence[Any]) -> list[Array]:
+    def mark(self) -> None:
+        """Nothing is under way."""
+
+    def start(self, hosts: Sequence[Any], after: None) -> list[Array]:
         """Copy."""
         return [emulated_arrays.array(host) for host in hosts]
 
     def finish(self, started: list[Array]) -> list[Array]:
         """The arrays."""
         return started
+
+    def close(self) -> None:
+        """Nothing to wait for."""
 
 
 LISTENERS: list[Any] = []  # called with every launch before it runs, as ``run`` is (``recording.py``)

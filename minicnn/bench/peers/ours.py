@@ -17,10 +17,11 @@ _place: Any = None  # the device of this process
 def start(threads: int, device: str = "cpu") -> None:
     """Set the threads and the device."""
     global _place
-    import minicnn
+    import minicnn.backends  # noqa: F401 - registers the devices
+    from minicnn.backends.cpu.threads import set_num_threads
     from minicnn.core.device import device as find_device
 
-    minicnn.set_num_threads(threads)
+    set_num_threads(threads)
     _place = find_device(device)
 
 
