@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+_LIBRARIES = ("OPENBLAS_", "OMP_", "MKL_", "ONEDNN_", "NUMBA_")
+
 
 def processor() -> str:
     """The processor's own name where the system tells it."""
@@ -25,6 +27,7 @@ def stamp(
 
     For a device other than the CPU also what it is, in words, with CuPy's, CUDA's and the driver's versions.
 
+    ``environment`` holds the variables that choose kernels or threads of NumPy's, SciPy's and PyTorch's libraries.
     ``load`` is the average number of running processes in the minute before: what else the machine was doing.
     """
     found: dict[str, str | None] = {}
@@ -49,4 +52,5 @@ def stamp(
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": found,
+        "environment": {name: os.environ[name] for name in sorted(os.environ) if name.startswith(_LIBRARIES)},
     }

@@ -16,7 +16,7 @@ from minicnn.core import checks
 from minicnn.core.function import Function
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array, Ints, Pair, Shape
-from minicnn.ops.arithmetic import add, where
+from minicnn.ops.arithmetic import where
 from minicnn.ops.autocast import in_half
 from minicnn.ops.comparisons import ne
 from minicnn.ops.conv_algorithm import current
@@ -48,7 +48,7 @@ class Conv2d(Function):
         x, w = self.kept_inputs()
         p, (_, by_x, by_w, bound) = self.problem, self.algorithms
         return (
-            ConvTranspose2d(p, Algorithms(by_x, max_error=bound))(gy, w) if self.needs(0) else None,
+            ConvTranspose2d(p, Algorithms(by_x, max_error=bound))(gy, w, None) if self.needs(0) else None,
             Conv2dWeightGrad(p, by_w, bound)(gy, x) if self.needs(1) else None,
             sum(gy, (0, 2, 3)) if self.needs(2) else None,
         )
@@ -74,7 +74,7 @@ class ConvTranspose2d(Function):
     def __init__(self, problem: Problem, algorithms: Algorithms = Algorithms()) -> None:  # noqa: B008 - immutable
         self.problem, self.algorithms = problem, algorithms
 
-    def forward(self, gy: Array, w: Array) -> Array:
+    def forward(self, gy: Array, w: Array, bias: Array | None) -> Array:
         self.keep_inputs(0, 1)
         room, p, (first, by_gy, by_w, bound) = self.backend.convolution, self.problem, self.algorithms
         self.algorithms = Algorithms(
@@ -83,7 +83,8 @@ class ConvTranspose2d(Function):
             room.resolve(by_w, "weight_grad", p, bound) if self.needs(1) else AUTO,
             bound,
         )
-        return room.input_grad(gy, w, p, self.algorithms.forward)
+        gx: Array = room.input_grad(gy, w, p, self.algorithms.forward)
+        return gx if bias is None else self.xp.add(gx, bias.reshape(-1, 1, 1), out=gx)
 
     def backward(self, ggx: Tensor) -> tuple[Tensor | None, ...]:
         gy, w = self.kept_inputs()
@@ -91,6 +92,7 @@ class ConvTranspose2d(Function):
         return (
             Conv2d(p, Algorithms(by_gy, max_error=bound))(ggx, w, None) if self.needs(0) else None,
             Conv2dWeightGrad(p, by_w, bound)(gy, ggx) if self.needs(1) else None,
+            sum(ggx, (0, 2, 3)) if self.needs(2) else None,
         )
 
 
@@ -109,7 +111,7 @@ class Conv2dWeightGrad(Function):
         automatic = Algorithms(max_error=self.bound)
         return (
             Conv2d(self.problem, automatic)(x, ggw, None) if self.needs(0) else None,
-            ConvTranspose2d(self.problem, automatic)(gy, ggw) if self.needs(1) else None,
+            ConvTranspose2d(self.problem, automatic)(gy, ggw, None) if self.needs(1) else None,
         )
 
 
@@ -316,8 +318,7 @@ def conv_transpose2d(
             conv_transpose2d(batch, weight, bias, stride, padding, output_padding, groups, dilation)
         )
     p = transposed_problem(input, weight, bias, stride, padding, output_padding, groups, dilation)
-    y: Tensor = ConvTranspose2d(p, current())(input, weight)
-    return y if bias is None else add(y, reshape(bias, (-1, 1, 1)))
+    return ConvTranspose2d(p, current())(input, weight, bias)  # type: ignore[no-any-return]
 
 
 def conv_transpose1d(

@@ -84,6 +84,11 @@ def use_table(table: Mapping[tuple[str, Problem], str]) -> None:
     explain.cache_clear()
 
 
+def table() -> Mapping[tuple[str, Problem], str]:
+    """The table in use; empty where the rules decide alone."""
+    return _table
+
+
 @lru_cache(maxsize=4096)
 def explain(which: str, p: Problem, max_error: float = math.inf) -> Rule:
     """The rule that decides on that pass of that problem.

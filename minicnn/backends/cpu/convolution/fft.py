@@ -41,7 +41,10 @@ def cannot(which: str, p: Problem) -> str | None:
 
 
 def workspace(which: str, p: Problem, item: int) -> int:
-    """Bytes of scratch memory of that pass: at most four copies of each spectrum at a time, padded planes included."""
+    """Bytes of scratch memory of that pass: at most four copies of each spectrum at a time, padded planes included.
+
+    May exceed 64 MiB (some 170 MB for 11x11 windows on 227x227 images): a run holds whole planes of every channel.
+    """
     s, ci, co = _sizes(which, p), p.in_channels // p.groups, p.out_channels // p.groups
     inner = co if which == "input_grad" else ci
     images, weights, result = s.images * inner, s.outputs * inner, s.images * s.outputs
