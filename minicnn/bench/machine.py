@@ -25,9 +25,9 @@ def stamp(
 ) -> dict[str, object]:
     """Date, processor, cores, system, Python and the versions of the packages named (``None``: not installed).
 
-    ``environment`` holds the variables that choose kernels or threads of NumPy's, SciPy's and PyTorch's libraries.
     For a device other than the CPU also what it is, in words, with CuPy's, CUDA's and the driver's versions.
 
+    ``environment`` holds the variables that choose kernels or threads of NumPy's, SciPy's and PyTorch's libraries.
     ``load`` is the average number of running processes in the minute before: what else the machine was doing.
     """
     found: dict[str, str | None] = {}
