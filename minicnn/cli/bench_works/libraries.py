@@ -1,8 +1,10 @@
 """Two libraries behind the same few names, so that a work is written once for both."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+from minicnn.bench.conv_works import ROTATED
 from minicnn.bench.desk import Cannot
 from minicnn.bench.worker import host_clock
 
@@ -31,6 +33,7 @@ def _ours(threads: int, device: str) -> SimpleNamespace:
         array=lambda t: t.detach().numpy(), place=lambda module: module.to(device), roi=lambda name: getattr(ops, name),
         grad=lambda y, xs, gy: grad(y, xs, gy, retain_graph=True),
         clock=host_clock if device == "cpu" else find_device(device).backend.runtime.clock,
+        copies=_copies(device), shares_memory=lambda a, b: _owner(a.data) is _owner(b.data),
     )
 
 
@@ -60,4 +63,15 @@ def _torch(threads: int, device: str) -> SimpleNamespace:
         set_grad=set_grad, tensor=tensor, array=lambda t: t.detach().cpu().numpy(), roi=roi, no_grad=torch.no_grad,
         grad=lambda y, xs, gy: torch.autograd.grad(y, xs, gy, retain_graph=True),
         place=lambda module: module.to(device), clock=host_clock if device == "cpu" else pytorch.clock,
+        copies=_copies(device),
+        shares_memory=lambda a, b: a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr(),
     )
+
+
+def _copies(device: str) -> Callable[[int], int]:
+    """How many sets of operands of so many bytes a work goes through in turn: on a device more than a cache holds."""
+    return lambda moved: 1 if device == "cpu" else -(-ROTATED // max(moved, 1))
+
+
+def _owner(array: Any) -> Any:
+    return array if array.base is None else array.base

@@ -8,6 +8,7 @@ shows; here it shows that both do the same thing.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from types import SimpleNamespace
 from typing import Any
 
@@ -120,21 +121,33 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
 
 def _op(lib: SimpleNamespace, op: Op, shape: Shape, which: str) -> Work:
     draw = np.random.default_rng(0)
-    arrays = op.inputs(shape, draw)
-    inputs = [lib.tensor(array, True) for array in arrays]
-    constants = [lib.tensor(array, False) for array in op.constants(shape, draw)]
+    arrays, fixed = op.inputs(shape, draw), op.constants(shape, draw)
+
+    def operands() -> tuple[list[Any], list[Any]]:
+        return [lib.tensor(array, True) for array in arrays], [lib.tensor(array, False) for array in fixed]
+
+    inputs, constants = operands()
     result = op.apply(lib, constants, *inputs)
     sent = draw.standard_normal(tuple(result.shape), np.float32)
     moved = sum(array.nbytes for array in arrays) + sent.nbytes
+    copies = [(inputs, constants), *[operands() for _ in range(lib.copies(moved) - 1)]]
     if which == "forward":
         facts = {"shown": shown(lib.array(result)), "bytes": moved}
-        return Work(lambda: op.apply(lib, constants, *inputs), facts, lib.clock)
-    gradient = lib.tensor(sent, False)
-    found = [lib.array(g) for g in lib.grad(result, inputs, gradient)]
-    if any(np.may_share_memory(g, lib.array(gradient)) for g in found):  # handed on, not moved
+        around = cycle(copies)
+
+        def forward() -> None:
+            inputs, constants = next(around)
+            op.apply(lib, constants, *inputs)
+
+        return Work(forward, facts, lib.clock)
+    results = [(op.apply(lib, constants, *inputs), inputs, lib.tensor(sent, False)) for inputs, constants in copies]
+    graphs = cycle(results)
+    result, inputs, gradient = next(graphs)
+    found = lib.grad(result, inputs, gradient)
+    if any(lib.shares_memory(g, gradient) for g in found):  # handed on, not moved
         moved = 0
-    facts = {"shown": [group for g in found for group in shown(g)], "bytes": moved}
-    return Work(lambda: lib.grad(result, inputs, gradient), facts, lib.clock)
+    facts = {"shown": [group for g in found for group in shown(lib.array(g))], "bytes": moved}
+    return Work(lambda: lib.grad(*next(graphs)), facts, lib.clock)
 
 
 def _update(lib: SimpleNamespace, op: str, net: str) -> Work:
