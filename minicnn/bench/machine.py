@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from minicnn.core.device import device as find_device
+
 _LIBRARIES = ("OPENBLAS_", "OMP_", "MKL_", "ONEDNN_", "NUMBA_")
 
 
@@ -38,6 +40,8 @@ def stamp(
             found[name] = None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     place: dict[str, object] = {}
+    if device != "cpu":
+        _ = find_device(device).backend  # says what is missing, if anything is
     if device == "cuda":
         from minicnn.backends.cuda.detection import description
 

@@ -31,6 +31,7 @@ def add_to(subparsers: Any) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Run the recipe and print its report."""
+    from minicnn.core.device import device
     from minicnn.recipes import RECIPES
     from minicnn.recipes.recipe import Options
 
@@ -38,6 +39,7 @@ def command(options: argparse.Namespace) -> int:
         close = difflib.get_close_matches(options.name, RECIPES, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"run: there is no recipe {options.name!r}{hint} (`minicnn list` shows them all)")
+    _ = device(options.device).backend  # before a folder is made
     chosen = Options(
         preset=options.preset, device=options.device, seed=options.seed, epochs=options.epochs,
         out=options.out or Path("runs") / options.name, data=options.data, resume=options.resume,

@@ -138,7 +138,7 @@ class Function:
     def __call__(self, *args: Any) -> Any:
         """Run forward on Tensors (``None`` where an optional input is absent) and record the node."""
         if self.sequence >= 0:
-            raise RuntimeError(f"{self.name}: this node already stands in a graph; make a new one for each call")
+            raise RuntimeError(f"{self.name}: this node already stands in a graph; make a new one each time: F()(x)")
         inputs = args
         for value in args:
             if value is not None and not isinstance(value, Tensor):

@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from minicnn.core import events
@@ -21,6 +21,7 @@ from minicnn.testing.cases.case import CASES, Case, all_cases
 from minicnn.testing.contracts import functions_of
 from minicnn.testing.gradcheck import gradcheck
 from minicnn.testing.memory import differences, mixed
+from minicnn.testing.parity import moved
 from minicnn.testing.rendering.record import record
 from minicnn.testing.report import FAIL, INCONCLUSIVE, PASS, VERDICTS, Finding, Report
 from minicnn.testing.workers import Died, run_tasks, usable
@@ -40,6 +41,7 @@ class Task:
     seed: int
     order: int | None = None
     layouts: bool = True
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -240,7 +242,7 @@ def sweep(
         Also compare values and gradients over strided, transposed and reversed arrays, and the dtypes of gradients
         where float32 and float64 meet.
     device : str
-        Where to compute.
+        Where to compute; points and differences stay on the CPU.
     processes : int, optional
         Worker processes of one thread each; all cores by default. The report does not depend on it.
     budget_s : float, optional
@@ -256,6 +258,8 @@ def sweep(
     ------
     ValueError
         For an unknown op or device, an order or number of processes below 1.
+    DeviceUnavailableError
+        For a device that this machine cannot serve.
 
     Examples
     --------
@@ -265,11 +269,12 @@ def sweep(
     (True, ['exp', 'matmul/vectors'])
     """
     start = time.monotonic()
-    find_device(device)
+    if device != "cpu":
+        _ = find_device(device).backend  # says at once what is missing
     if order is not None and order < 1:
         raise ValueError(f"sweep: order must be at least 1, got {order}")
     cases = chosen(ops)
-    tasks = [Task(case.id, int(seed), order, layouts) for seed in seeds for case in cases]
+    tasks = [Task(case.id, int(seed), order, layouts, device) for seed in seeds for case in cases]
     report = SweepReport(sorted({int(seed) for seed in seeds}), order, layouts)
     stop_at = None if budget_s is None else start + budget_s
     met: set[str] = set()
@@ -325,6 +330,8 @@ def check(task: Task) -> tuple[Report, set[str], float]:
     if task.case not in CASES:
         all_cases()
     case = CASES[task.case]
+    if task.device != "cpu":
+        case = replace(case, call=moved(case.function, task.device))
     start = time.perf_counter()
     with _names_of_functions() as met:
         try:

@@ -126,7 +126,7 @@ def test_doctor_names_cores_blas_numba_and_gpu(capsys: pytest.CaptureFixture[str
 def test_doctor_says_why_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     assert doctor.gpu().startswith("CuPy is not installed")
-    assert "pip install 'minicnn[cuda12]'" in doctor.gpu()
+    assert "pip install 'cupy-cuda12x[ctk]>=14'" in doctor.gpu()
 
 
 def test_the_parser_loads_neither_numba_nor_pictures() -> None:

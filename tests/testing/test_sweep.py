@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import minicnn as mc
+from minicnn.backends.cuda import emulator
+from minicnn.backends.cuda.emulator import compiler
 from minicnn.core.function import Function
 from minicnn.core.tensor import Tensor
 from minicnn.testing import sweep as module
@@ -173,3 +176,22 @@ def test_the_json_counts_and_names() -> None:
     facts = json.loads(sweep(ops=["exp", "eq"], seeds=[1], processes=1).to_json())
     assert facts["verdicts"] == {"PASS": 2} and facts["draws_per_op"] == {"eq": 1, "exp": 1}
     assert [row["case"] for row in facts["rows"]] == ["eq", "exp"]
+
+
+@pytest.mark.skipif(compiler() is None, reason="needs a C++20 compiler")
+def test_a_sweep_on_a_device_computes_there():
+    launches = []
+    emulator.LISTENERS.append(lambda *launch: launches.append(launch))
+    try:
+        report = sweep(ops=["max_pool2d/default_stride"], device="cuda-emulated", processes=1)
+    finally:
+        emulator.LISTENERS.pop()
+    assert report.ok
+    assert launches
+
+
+def test_a_sweep_on_a_device_that_is_not_there_says_what_is_missing():
+    if mc.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(mc.DeviceUnavailableError, match="cuda: "):
+        sweep(ops=["relu"], device="cuda")

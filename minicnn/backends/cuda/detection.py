@@ -12,7 +12,7 @@ def missing_link() -> str | None:
     try:
         import cupy
     except ImportError as error:
-        return f"CuPy is not installed ({error}); pip install 'minicnn[cuda12]' or 'minicnn[cuda13]'"
+        return f"CuPy is not installed ({error}); pip install 'cupy-cuda12x[ctk]>=14', or cupy-cuda13x for CUDA 13"
     here = f"CuPy {cupy.__version__}"
     unseen = f"{here} and a driver are there, but no CUDA device is visible (CUDA_VISIBLE_DEVICES?)"
     try:

@@ -21,7 +21,7 @@ def resolve(name: str, which: str, problem: Problem, max_error: float = math.inf
         return choose(which, problem, max_error)
     if name not in ALGORITHMS:
         known = ", ".join(repr(known) for known in (AUTO, *ALGORITHMS))
-        raise ValueError(f"conv_algorithm: no algorithm {name!r} on cuda; there are {known}")
+        raise ValueError(f"conv_algorithm: no algorithm {name!r} on a GPU; there are {known}")
     reason = ALGORITHMS[name].cannot(which, problem)
     if reason:
         raise ValueError(f"conv_algorithm: {name!r} cannot do the pass {which!r}: {reason} [{problem}]")
