@@ -270,7 +270,6 @@ int run(dim3 grid, dim3 block, Body body) {
   message[0] = 0;
   body_of_kernel = body;
   block_dim = block; grid_dim = grid;
-  release(launched);
   const int size = block.x * block.y * block.z;
   const long count = (long)grid.x * grid.y * grid.z, together = REPLAY ? count : 1;
   while ((long)blocks.size() < together) blocks.push_back(std::make_unique<Block>());
@@ -297,6 +296,7 @@ int run(dim3 grid, dim3 block, Body body) {
         Fiber*& f = here.threads[t] = spare.back();
         spare.pop_back();
         f->thread = {{t % block.x, t / block.x % block.y, t / block.x / block.y}, &here, &here.warps[t / WARP], t, t % WARP};
+        release(launched);
         alive -= step(f);
       }
     }

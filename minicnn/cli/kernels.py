@@ -84,11 +84,12 @@ def compile_kernels(options: argparse.Namespace) -> int:
 def sanitize(options: argparse.Namespace) -> int:
     """Record and replay; 1 if a sanitizer finds something or a kernel was never launched."""
     from minicnn.backends.cuda import recording, sources
+    from minicnn.cli import kernel_launches
 
     stems = _stems(options)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        launched = recording.record_cases(folder, stems, options.copies)
+        launched = kernel_launches.record(folder, stems, options.copies)
         jobs = [(place, s) for place in sorted(folder.iterdir()) for s in recording.SANITIZERS]
         with ThreadPoolExecutor(_cores()) as pool:  # each waits for programs: the compiler's, then its own
             findings = list(pool.map(lambda job: recording.replay_file(*job), jobs))
@@ -97,9 +98,12 @@ def sanitize(options: argparse.Namespace) -> int:
         if not f.clean:
             print(f.report)
     kernels = {f"{s}.{k.name}": k for s in stems for k in sources.kernels(s).values()}
-    for skipped in (named for named, k in kernels.items() if named not in launched and k.device_only):
+    for skipped in (k for k in kernels if k not in launched and kernels[k].device_only):
         print(f"{skipped} was not launched: it is for a GPU only")
-    missing = [k for k in kernels if k not in launched and not kernels[k].device_only]
+    for named in (k for k in kernels if k not in launched and k in kernel_launches.UNLAUNCHED):
+        print(f"{named} was not launched: {kernel_launches.UNLAUNCHED[named]}")
+    known = {k for k in kernels if kernels[k].device_only} | kernel_launches.UNLAUNCHED.keys()
+    missing = [k for k in kernels if k not in launched and k not in known]
     if missing:
         print(f"never launched: {', '.join(missing)}")
     return 0 if all(f.clean for f in findings) and not missing else 1

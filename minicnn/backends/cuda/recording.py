@@ -1,13 +1,12 @@
 """Launches written to files and run again outside Python under a sanitizer.
 
-A recorded launch is replayed by a program made of the same kernel text, in which the sanitizer knows every CUDA thread as
-a thread, and every array is a block of memory of its exact size: ThreadSanitizer sees races and missing barriers,
+A recorded launch is replayed by a program made of the same kernel text, in which the sanitizer knows every CUDA thread
+as a thread, and every array is a block of memory of its exact size: ThreadSanitizer sees races and missing barriers,
 AddressSanitizer sees overruns.
 """
 
 import ctypes
 import os
-import re
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.backends.cuda import emulator, load_emulated, sources
+from minicnn.backends.cuda import emulator, sources
 from minicnn.backends.cuda.emulated_arrays import EmulatedArray
 from minicnn.core.types import Shape
 
@@ -45,7 +44,8 @@ class Finding(NamedTuple):
 def recording(folder: Path, threads: int = 2048, copies: int = 3, stems: list[str] | None = None) -> Iterator[set[str]]:
     """Write launches into ``folder/<stem>-<dtype>/``: of each kernel up to ``copies`` different ones.
 
-    Launches of more than ``threads`` threads are left out, and files not among ``stems``. Yields the kernels that were written, as ``"file.kernel"``.
+    Launches of more than ``threads`` threads are left out, and files not among ``stems``. Yields the kernels
+    that were written, as ``"file.kernel"``.
     """
     written: set[str] = set()
     seen: dict[tuple[sources.Kernel, str], set[Any]] = {}
@@ -68,41 +68,6 @@ def recording(folder: Path, threads: int = 2048, copies: int = 3, stems: list[st
         yield written
     finally:
         emulator.LISTENERS.remove(write)
-
-
-def record_cases(folder: Path, stems: list[str], copies: int) -> set[str]:
-    """Record what every case of every op launches of these files, and the variants that no op takes by itself.
-
-    In float32; files whose text asks for the size of an element are other programs in float64 and float16, and are
-    recorded in these as well.
-    """
-    from minicnn.testing import parity
-    from minicnn.testing.cases.case import all_cases
-
-    launched: set[str] = set()
-    for real in ("float32", "float64", "float16"):
-        wanted = [s for s in stems if real == "float32" or re.search(r"sizeof\((real|acc)\)", sources.text(s))]
-        if not wanted:
-            continue
-        with recording(folder, copies=copies, stems=wanted) as written:
-            for case in all_cases():
-                parity.run(case, 0, real, "cuda-emulated")
-            _launch_variants(np.dtype(real))
-        launched |= written
-    return launched
-
-
-def _launch_variants(real: "np.dtype[Any]") -> None:
-    """The scatters by atomics, with places that are hit several times."""
-    device = load_emulated()
-    rng, array = np.random.default_rng(0), device.arrays.array
-    gy = array(rng.standard_normal((2, 3, 4, 4)).astype(real))
-    device.pooling.scatter_planes_atomic(gy, array(rng.integers(-1, 9, gy.shape).astype(np.int32)), (5, 6))
-    rows = array(rng.standard_normal((40, 3)).astype(real))
-    device.indexing.add_rows_atomic(rows, array(rng.integers(0, 7, 40)), 7)
-    boxes = array(np.array([[0, 1, 1, 7, 9], [1, 0, 2, 8, 8], [0, 2, 1, 9, 9.0]]))
-    gy = array(rng.standard_normal((3, 2, 3, 2)).astype(real))
-    device.roi.roi_align_adjoint_atomic(gy, boxes, (2, 2, 10, 11), 0.5, True, 2, None)
 
 
 def _packed(grid: Shape, block: Shape, args: list[Any]) -> bytes:

@@ -129,7 +129,9 @@ def test_a_compiler_that_fortifies_by_default_does_not_stop_the_fibers(
         "with seam.on(device.runtime): seam.launch('faults.reversed', 1, 64, x, x)"
     )
     settings = {"CXX": str(fortifying), "XDG_CACHE_HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", run], env=os.environ | settings, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", run], env=os.environ | settings, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
