@@ -156,6 +156,7 @@ __device__ __forceinline__ void gemm(const Pass& pass, const real* left, const r
   SHARED(Term, terms, [DEPTH]);
   SHARED(acc, a, [DEPTH][TILE + MARGIN]);
   SHARED(acc, b, [DEPTH][TILE + MARGIN]);
+  SHARED(float, scratch, [Product::SCRATCH]);  // where tensor cores are made up for
   const int t = threadIdx.x, m0 = blockIdx.y * TILE;
   const Place nowhere = {0, NOWHERE, NOWHERE};
 
@@ -201,7 +202,7 @@ __device__ __forceinline__ void gemm(const Pass& pass, const real* left, const r
     if (t < DEPTH) terms[t] = term(k + DEPTH + t);
     __syncthreads();
     fetch();  // of the next terms; beyond the last one there is nothing to read
-    product.multiply(a, b);
+    product.multiply(a, b, scratch);
     __syncthreads();
   }
 

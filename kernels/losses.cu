@@ -11,31 +11,14 @@
 //   mapping      where S is 1, a warp for each row: its lanes stand on neighbouring classes (width 32)
 //                otherwise a thread for each row: its neighbours stand on neighbouring positions (width 1)
 //   bytes        z read once from memory and once from cache, p written once; the gradient reads p once and writes gz
-//   determinism  maximum and sum of exponentials are found together, in one reading ("online"), and joined by a tree of fixed
-//                shape; the exponentials of a row are added in double, so that a small loss keeps its digits; blocks are
-//                added in order
+//   determinism  lanes are joined by a tree of fixed shape (softmax.cuh); the exponentials of a row are added in double, so that
+//                a small loss keeps its digits; blocks are added in order
 //   NaN          a row with a NaN, with +inf, or of nothing but -inf is NaN
-//
-// Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018.
 #include "common.cuh"
+#include "softmax.cuh"
 
 constexpr int ROW_THREADS = 256;
 constexpr i64 NO_ROW = 0x7fffffffffffffff;
-
-// Maximum so far, and the sum of exp(z - maximum).
-struct Softmax { acc top; double sum; };
-
-__device__ __forceinline__ Softmax take(Softmax s, acc v) {
-  if (v > s.top || v != v) return {v, s.sum * double(exp(s.top - v)) + 1};
-  if (v > -acc(INFINITY_)) s.sum += double(exp(v - s.top));
-  return s;
-}
-
-__device__ __forceinline__ Softmax join(Softmax a, Softmax b) {
-  if (!(a.top >= b.top)) { const Softmax c = a; a = b; b = c; }  // a is the larger one, or NaN
-  if (b.top != b.top) return b;
-  return {a.top, a.sum + (b.top == a.top ? b.sum : b.sum * double(exp(b.top - a.top)))};
-}
 
 KERNEL softmax_cross_entropy(const real* z, const i64* labels, const double* weight, real* p, real* losses, double* sums,
                              i64* bad, i64 rows, int classes, int positions, int width, i64 ignore, double smoothing) {
@@ -44,14 +27,7 @@ KERNEL softmax_cross_entropy(const real* z, const i64* labels, const double* wei
   const i64 row = global_index() / width;
   const int lane = (int)(global_index() % width);
   const i64 base = row / positions * classes * positions + row % positions;
-  Softmax s = {-acc(INFINITY_), 0};
-  if (row < rows)
-    for (int c = lane; c < classes; c += width) s = take(s, acc(z[base + (i64)c * positions]));
-  for (int by = width / 2; by > 0; by /= 2) {
-    const acc top = __shfl_xor_sync(0xffffffff, s.top, by);
-    s = join(s, {top, __shfl_xor_sync(0xffffffff, s.sum, by)});
-  }
-  s.sum += double(s.top - s.top);  // infinite or NaN: the row is NaN
+  const Softmax s = softmax_of(z + base, row < rows, classes, positions, lane, width);
   const double norm = log(s.sum);
   double spread = 0, loss = 0, mass = 0;
   i64 wrong = NO_ROW;

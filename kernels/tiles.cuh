@@ -3,7 +3,7 @@
 //   1. Micro<N>   every thread of 16 x 16 multiplies an N x N micro-tile: 2 N reads of shared memory for N^2 products
 //   2. Tensor     every warp of 4 x 2 multiplies 32 x 64 on tensor cores: factors rounded to TF32 (10 bits of mantissa, an
 //                 error of 2^-11 or less each), sums in float. The half types lose nothing by it. Where there are none
-//                 (the emulator, devices before sm_80) warp shuffles multiply the same fragments.
+//                 (the emulator, devices before sm_80) the same fragments are multiplied from shared memory.
 #pragma once
 
 constexpr int DEPTH = 8, THREADS = 256;
@@ -11,7 +11,7 @@ constexpr int MARGIN = 8;  // a row of a tile is that much longer: neighbouring 
 
 template <int N>
 struct Micro {
-  static constexpr int TILE = 16 * N, OUTPUTS = N * N;
+  static constexpr int TILE = 16 * N, OUTPUTS = N * N, SCRATCH = 1;
   acc sums[N][N] = {};
 
   static __device__ __forceinline__ acc staged(acc v) { return v; }
@@ -19,7 +19,7 @@ struct Micro {
   static __device__ __forceinline__ int column(int i) { return i % N * 16 + threadIdx.x % 16; }
   __device__ __forceinline__ acc sum(int i) const { return sums[i / N][i % N]; }
 
-  __device__ __forceinline__ void multiply(const acc (*a)[TILE + MARGIN], const acc (*b)[TILE + MARGIN]) {
+  __device__ __forceinline__ void multiply(const acc (*a)[TILE + MARGIN], const acc (*b)[TILE + MARGIN], float*) {
 #pragma unroll
     for (int k = 0; k < DEPTH; k++) {
       acc left[N], right[N];
@@ -38,29 +38,33 @@ struct Micro {
 // C (16 x 8) += A (16 x 8) B (8 x 8) by one warp. With g = lane / 4 and t = lane % 4, a lane holds
 //   a: A[g][t], A[g + 8][t], A[g][t + 4], A[g + 8][t + 4]     b: B[t][g], B[t + 4][g]
 //   c: C[g][2 t], C[g][2 t + 1], C[g + 8][2 t], C[g + 8][2 t + 1]
-__device__ __forceinline__ void multiply_fragments(float (&c)[4], const float (&a)[4], const float (&b)[2]) {
+__device__ __forceinline__ void multiply_fragments(float (&c)[4], const float (&a)[4], const float (&b)[2],
+                                                   float* scratch) {
 #if defined(__CUDACC__) && __CUDA_ARCH__ >= 800
   asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(__float_as_int(a[0])), "r"(__float_as_int(a[1])), "r"(__float_as_int(a[2])), "r"(__float_as_int(a[3])),
         "r"(__float_as_int(b[0])), "r"(__float_as_int(b[1])));
 #else
-  const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+  const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+  float* warp = scratch + threadIdx.x / 32 * 32 * 6;  // a and b of every lane
+  for (int i = 0; i < 4; i++) warp[lane * 6 + i] = a[i];
+  for (int i = 0; i < 2; i++) warp[lane * 6 + 4 + i] = b[i];
+  __syncwarp();
   for (int k = 0; k < 8; k++) {  // lane 4 g + k % 4 holds A[g][k] and A[g + 8][k], lane 4 n + k % 4 holds B[k][n]
-    const float upper = __shfl_sync(0xffffffff, k < 4 ? a[0] : a[2], 4 * g + k % 4);
-    const float lower = __shfl_sync(0xffffffff, k < 4 ? a[1] : a[3], 4 * g + k % 4);
-    const float even = __shfl_sync(0xffffffff, k < 4 ? b[0] : b[1], 8 * t + k % 4);
-    const float odd = __shfl_sync(0xffffffff, k < 4 ? b[0] : b[1], 8 * t + 4 + k % 4);
-    c[0] += upper * even;
-    c[1] += upper * odd;
-    c[2] += lower * even;
-    c[3] += lower * odd;
+    const float* left = warp + (4 * g + k % 4) * 6 + k / 4 * 2;
+    const float even = warp[(8 * t + k % 4) * 6 + 4 + k / 4], odd = warp[(8 * t + 4 + k % 4) * 6 + 4 + k / 4];
+    c[0] += left[0] * even;
+    c[1] += left[0] * odd;
+    c[2] += left[1] * even;
+    c[3] += left[1] * odd;
   }
+  __syncwarp();  // so that nobody overwrites what is still to be read
 #endif
 }
 
 struct Tensor {
-  static constexpr int TILE = 128, OUTPUTS = 64, DOWN = 2, ACROSS = 8;  // fragments of a warp
+  static constexpr int TILE = 128, OUTPUTS = 64, SCRATCH = THREADS * 6, DOWN = 2, ACROSS = 8;  // fragments of a warp
   float sums[DOWN][ACROSS][4] = {};
 
   // The nearest number with 10 bits of mantissa, ties away from zero; infinities and NaN as they are.
@@ -79,7 +83,8 @@ struct Tensor {
   }
   __device__ __forceinline__ acc sum(int i) const { return acc(sums[i / 4 / ACROSS][i / 4 % ACROSS][i % 4]); }
 
-  __device__ __forceinline__ void multiply(const acc (*a)[TILE + MARGIN], const acc (*b)[TILE + MARGIN]) {
+  __device__ __forceinline__ void multiply(const acc (*a)[TILE + MARGIN], const acc (*b)[TILE + MARGIN],
+                                           float* scratch) {
     const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
     float rows[DOWN][4];
 #pragma unroll
@@ -90,7 +95,7 @@ struct Tensor {
     for (int j = 0; j < ACROSS; j++) {
       const float columns[2] = {float(b[t][left() + j * 8 + g]), float(b[t + 4][left() + j * 8 + g])};
 #pragma unroll
-      for (int i = 0; i < DOWN; i++) multiply_fragments(sums[i][j], rows[i], columns);
+      for (int i = 0; i < DOWN; i++) multiply_fragments(sums[i][j], rows[i], columns, scratch);
     }
   }
 };

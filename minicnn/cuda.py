@@ -19,7 +19,7 @@ def why_not() -> str | None:
     >>> mc.cuda.is_available() == (mc.cuda.why_not() is None)
     True
     """
-    from minicnn.backends.cuda.device import missing_link
+    from minicnn.backends.cuda.detection import missing_link
 
     return missing_link()
 

@@ -55,6 +55,30 @@ class Problem(NamedTuple):
         return self.in_channels // self.groups * self.kernel_h * self.kernel_w
 
 
+    @property
+    def notation(self) -> str:
+        """In the notation of ``minicnn bench conv``; ``to HxW`` where zeros are not the same on both sides."""
+        sizes = "x".join(map(str, self.x_shape))
+        text = f"{sizes} -> {self.out_channels}, {self.kernel_h}x{self.kernel_w}"
+        options = {
+            "stride": (self.stride_h, self.stride_w, 1), "padding": (self.top, self.left, 0),
+            "dilation": (self.dilation_h, self.dilation_w, 1),
+        }  # fmt: skip
+        for option, (down, across, default) in options.items():
+            if (down, across) != (default, default):
+                text += f" {option} {down}" + (f"x{across}" if across != down else "")
+        text += f" groups {self.groups}" if self.groups > 1 else ""
+        room_h = self.in_h + 2 * self.top - self.dilation_h * (self.kernel_h - 1) - 1
+        room_w = self.in_w + 2 * self.left - self.dilation_w * (self.kernel_w - 1) - 1
+        usual = (room_h // self.stride_h + 1, room_w // self.stride_w + 1)
+        return text + ("" if usual == (self.out_h, self.out_w) else f" to {self.out_h}x{self.out_w}")
+
+
+def in_float32(max_error: float, item: int) -> float:
+    """The error in float32 of what has ``max_error`` in numbers of ``item`` bytes: both are multiples of their eps."""
+    return max_error * 2.0**29 if item == 8 else max_error
+
+
 class Algorithms(NamedTuple):
     """The algorithm of each pass, by name, and the error that the automatic choice may trade for speed."""
 

@@ -23,7 +23,8 @@ def measure(
     "minicnn cpu"; "minicnn DEVICE", operands and result staying there; "minicnn DEVICE + transfers", operands brought
     from the host and the result back, by the host's clock.
     """
-    result = Result(settings={"device": device, "threads": threads}, machine=stamp(), kind="minicnn bench crossover")
+    settings = {"device": device, "threads": threads}
+    result = Result(settings=settings, machine=stamp(device=device), kind="minicnn bench crossover")
     with ExitStack() as stack:
         here, there = (
             stack.enter_context(closing(Desk(contender(peers.OURS, PROVIDER, threads, device=place))))

@@ -11,7 +11,7 @@ from minicnn.bench.desk import Cannot, Desk, WorkError, contender
 from minicnn.bench.layers import Layer
 from minicnn.bench.machine import stamp
 from minicnn.bench.result import AUTO, CANNOT, EXACT, SMALL_ERROR, WRONG, Row, dump
-from minicnn.bench.summary import means
+from minicnn.bench.summary import PEERS, means
 from minicnn.core import checks
 from minicnn.core.device import device as find_device
 
@@ -38,6 +38,7 @@ class Plan:
     max_error: float | None = None
     samples: int = gate.SAMPLES
     spin: bool = False
+    tf32: bool = False
 
     def __post_init__(self) -> None:
         find_device(self.device)
@@ -72,17 +73,18 @@ class Result:
         """The result as it is stored."""
         return {
             "kind": self.kind, "machine": self.machine, "settings": self.settings, "roofline": self.roof,
-            "summary": [mean.record() for mean in means(self.rows)], "rows": [dump(row) for row in self.rows],
+            "summary": [mean.record() for peer in PEERS for mean in means(self.rows, peer)],
+            "rows": [dump(row) for row in self.rows],
         }
 
 
 def measure(plan: Plan, report: Report = lambda rows, result: None) -> Result:
     """Measure the plan; ``report`` gets the rows of each pass when they are done, and the result so far."""
-    result = Result(settings=plan.settings, machine=stamp())
+    result = Result(settings=plan.settings, machine=stamp(device=plan.device))
     with ExitStack() as stack:
 
         def desk(name: str, provider: str) -> Desk:
-            entrant = contender(name, provider, plan.threads, plan.spin, plan.device)
+            entrant = contender(name, provider, plan.threads, plan.spin, plan.device, plan.tf32)
             return stack.enter_context(closing(Desk(entrant)))
 
         roof = desk("machine", "minicnn.bench.roofline:provide")
@@ -157,4 +159,5 @@ def _prepare(plan: Plan, layer: Layer, row: Row, desk: Desk, key: str) -> bool:
         return False
     if facts["wrong"]:
         row.verdict, row.why = WRONG, f"error {row.error:.1e}, at most {row.bound:.1e} is allowed"
+    row.marks += facts.get("marks", [])
     return not facts["wrong"]

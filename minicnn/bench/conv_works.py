@@ -1,5 +1,6 @@
 """What a contender's process does for ``minicnn bench conv``: check a pass of a layer, then offer it to be timed."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from minicnn.bench.worker import Handler, Work, host_clock
 from minicnn.core.types import Array
 
 COPIES = 2  # of the weights, one a call in turn: what was made from one set of weights is of no use for the next
+TF32_ERROR = 4e-3  # of sums whose factors have 10 bits, whatever an algorithm states of itself in float32
 ROTATED = 192 << 20  # bytes of operands that a device goes through in turn, so that its cache holds none of them
 
 
@@ -35,9 +37,18 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
 
         facts = peer.facts(which, chosen, dtype, algorithm) if hasattr(peer, "facts") else {}
         bound = gate.scaled(facts.get("bound", gate.FOREIGN_BOUND), dtype)
+        if elsewhere and os.environ.get("CUPY_TF32") == "1":
+            bound = max(bound, TF32_ERROR)
         verdict = gate.check(compute, which, chosen, dtype, samples)
+        error = verdict.error
+        if which == "forward" and hasattr(peer, "fused"):  # what a layer of a network runs: with bias and ReLU
+            def compute_fused(at: Layer, *given: Array) -> Array:
+                found: Array = peer.back(peer.fused(at, algorithm)(*map(peer.into, given)))
+                return found
+
+            error = max(error, gate.check_fused(compute_fused, chosen, dtype))
         facts |= {
-            "error": min(verdict.error, 1e300), "bound": bound, "wrong": not verdict.error <= bound,
+            "error": min(error, 1e300), "bound": bound, "wrong": not error <= bound,
             "jit": max(0.0, verdict.small_first - verdict.small_second), "first": verdict.first,
         }
         if transfers:  # from the host and back, waited for
@@ -53,7 +64,7 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
             a, b = gate.operands(which, layer, dtype)
             copies = 1 if which == "weight_grad" else COPIES
             if elsewhere:
-                copies = min(32, -(-ROTATED // (a.nbytes + b.nbytes)))
+                copies = -(-ROTATED // (a.nbytes + b.nbytes))
             firsts = [peer.into(a) for _ in range(copies if elsewhere else 1)]
             kept[key] = (firsts, [peer.into(b if i == 0 else b.copy()) for i in range(copies)])
         firsts, others = kept[key]

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
+from minicnn.bench import peers
 from minicnn.bench.alternate import Contender, Process
 
 Answer = dict[str, Any]
@@ -26,8 +27,13 @@ class WorkError(RuntimeError):
     """The contender tried what was asked, and failed."""
 
 
-def contender(name: str, provider: str, threads: int, spin: bool = False, device: str = "cpu") -> Contender:
+def contender(
+    name: str, provider: str, threads: int, spin: bool = False, device: str = "cpu", tf32: bool = False
+) -> Contender:
     """The contender of the works that ``provider`` ("module:function") prepares, with so many threads, on a device.
+
+    On a GPU ``tf32`` lets every library round factors of float32 products to 10 bits; CuPy reads it from
+    ``CUPY_TF32``, and so do our wrappers of the others.
 
     Waiting threads sleep (``OMP_WAIT_POLICY=passive``): a contender whose turn is over would otherwise keep its cores
     busy for a while of the next one's turn. With ``spin`` they do as the library has it, and a turn begins ``PAUSE``
@@ -36,7 +42,9 @@ def contender(name: str, provider: str, threads: int, spin: bool = False, device
     count = str(threads)
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
     environment: dict[str, str | None] = {**dict.fromkeys(names, count), "MINICNN_QUIET": "1"}
+    environment["CUPY_TF32"] = str(int(tf32))
     environment["OMP_WAIT_POLICY"] = None if spin else "passive"
+    environment |= peers.ENVIRONMENT.get(name, {})
     asked = name if device == "cpu" else f"{name}@{device}"
     return Contender(name, [sys.executable, "-m", "minicnn.bench.worker", provider, asked, count], environment)
 

@@ -55,6 +55,20 @@ def check(compute: Compute, which: str, layer: Layer, dtype: str, samples: int =
     return Verdict(max(errors), seconds[0], seconds[2], seconds[1])
 
 
+def check_fused(compute: Callable[[Layer, Array, Array, Array], Array], layer: Layer, dtype: str) -> float:
+    """The error of ``max(conv(x, w) + bias, 0)`` of the small layer."""
+    small = layer.reduced()
+    x, w = operands("forward", small, dtype)
+    bias = np.random.default_rng(2).standard_normal(small.out_channels).astype(dtype)
+    bias *= np.float32(np.sqrt(small.problem.taps))  # as large as what it is added to
+    found = compute(small, x, w, bias)
+    if tuple(found.shape) != tuple(small.problem.y_shape):
+        return np.inf
+    expected = reference.whole("forward", x, w, small.problem) + bias.astype(np.float64)[:, None, None]
+    error = float(np.max(np.abs(found - np.maximum(expected, 0))) / np.max(np.abs(expected)))
+    return error if np.isfinite(error) else np.inf
+
+
 def _error(found: Array, which: str, a: Array, b: Array, layer: Layer, samples: int | None) -> float:
     p = layer.problem
     shape = {"forward": p.y_shape, "input_grad": p.x_shape, "weight_grad": p.w_shape}[which]

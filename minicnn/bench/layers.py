@@ -99,15 +99,20 @@ class Layer:
         groups = min(self.groups, 8)
         channels = (self.in_channels // self.groups, self.out_channels // self.groups)
         inputs, outputs = (groups * _reduce(n, CHANNELS) for n in channels)
-        height, width = (_reduce(n, TILES * s) for n, s in zip(self.size, self.stride, strict=True))
+        extents = (d * (k - 1) + 1 - 2 * p for k, p, d in zip(self.kernel, self.padding, self.dilation, strict=True))
+        height, width = (
+            _reduce(n, TILES * s, least) for n, s, least in zip(self.size, self.stride, extents, strict=True)
+        )
         return replace(
             self, images=_reduce(self.images, IMAGES), groups=groups, in_channels=inputs, out_channels=outputs,
             size=(height, width), times=1,
         )
 
 
-def _reduce(n: int, by: int) -> int:
-    return n if n < 2 * by else by + n % by
+def _reduce(n: int, by: int, least: int = 0) -> int:
+    """The smallest number with the same remainder that is at least ``by`` and ``least``; n itself if that is small."""
+    small = n if n < 2 * by else by + n % by
+    return small + max(0, -(-(least - small) // by)) * by
 
 
 def _pair(value: Pair, both: bool = False) -> str:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+_LIBRARIES = ("OPENBLAS_", "OMP_", "MKL_", "ONEDNN_", "NUMBA_")
+
 
 def processor() -> str:
     """The processor's own name where the system tells it."""
@@ -18,9 +20,14 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def stamp(packages: tuple[str, ...] = ("numpy", "numba", "scipy", "torch")) -> dict[str, object]:
+def stamp(
+    packages: tuple[str, ...] = ("numpy", "numba", "scipy", "torch"), device: str = "cpu"
+) -> dict[str, object]:
     """Date, processor, cores, system, Python and the versions of the packages named (``None``: not installed).
 
+    For a device other than the CPU also what it is, in words, with CuPy's, CUDA's and the driver's versions.
+
+    ``environment`` holds the variables that choose kernels or threads of NumPy's, SciPy's and PyTorch's libraries.
     ``load`` is the average number of running processes in the minute before: what else the machine was doing.
     """
     found: dict[str, str | None] = {}
@@ -30,7 +37,14 @@ def stamp(packages: tuple[str, ...] = ("numpy", "numba", "scipy", "torch")) -> d
         except PackageNotFoundError:
             found[name] = None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {
+    place: dict[str, object] = {}
+    if device == "cuda":
+        from minicnn.backends.cuda.detection import description
+
+        place = {"device": description()}
+    elif device != "cpu":
+        place = {"device": device}
+    return place | {
         "date": datetime.now(UTC).date().isoformat(),
         "processor": processor(),
         "cores": cores,
@@ -38,4 +52,5 @@ def stamp(packages: tuple[str, ...] = ("numpy", "numba", "scipy", "torch")) -> d
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": found,
+        "environment": {name: os.environ[name] for name in sorted(os.environ) if name.startswith(_LIBRARIES)},
     }

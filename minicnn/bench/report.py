@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from minicnn.bench.result import AUTO, OK, Row, dump, read
+from minicnn.bench.result import AUTO, FORWARD_KEPT, OK, UNCHECKED, WITH_FORWARD, Row, dump, read
 from minicnn.bench.stats import ratio
-from minicnn.bench.summary import PEER, better, means
+from minicnn.bench.summary import PEER, PEERS, better, means
 from minicnn.core import checks
 
 _WIDTHS = {
@@ -19,6 +19,7 @@ _WIDTHS = {
 COLUMNS = tuple(_WIDTHS)
 _LEFT = 3  # columns that are text
 _MARKS = {AUTO: "*"}
+_NOTES = (UNCHECKED, WITH_FORWARD, FORWARD_KEPT)
 
 
 def cells(row: Row, rows: Sequence[Row], roof: Mapping[str, float]) -> list[str]:
@@ -26,6 +27,7 @@ def cells(row: Row, rows: Sequence[Row], roof: Mapping[str, float]) -> list[str]
     name = f"{row.contender} {row.algorithm}".strip()
     if row.algorithm:
         name += "".join(_MARKS.get(mark, "") for mark in row.marks)
+    name += "".join(f" ({mark})" for mark in row.marks if mark in _NOTES)
     if row.verdict != OK or not row.rounds:
         return [row.work, row.which, name, row.verdict, row.why]
     low, high = row.spread
@@ -43,11 +45,14 @@ def _mib(count: float | None) -> str:
 
 
 def _ratio(row: Row, rows: Sequence[Row]) -> str:
-    peer = next((r for r in rows if r.key == row.key and r.contender == PEER and r.verdict == OK and r.rounds), None)
-    if peer is None or peer is row:
-        return ""
-    middle, low, high = ratio(peer.rounds, row.rounds)
-    return f"{middle:.2f} [{low:.2f}, {high:.2f}]"
+    found = []
+    for name in PEERS:
+        others = (r for r in rows if r.key == row.key and r.contender == name and r.verdict == OK and r.rounds)
+        peer = next(others, None)
+        if peer is not None and peer is not row:
+            middle, low, high = ratio(peer.rounds, row.rounds)
+            found.append(f"{middle:.2f} [{low:.2f}, {high:.2f}]" + (f" {name}" if name != PEER else ""))
+    return "; ".join(found)
 
 
 def heading() -> str:
@@ -77,11 +82,13 @@ def summary(rows: Sequence[Row], roof: Mapping[str, float]) -> str:
     text.append("ratio: PyTorch's time over this one; faults: pages first touched by a repetition; peak, scratch: MiB")
     if any(row.algorithm and AUTO in row.marks for row in rows):
         text.append("* the automatic choice")
-    mark = None
-    for mean in means(rows):
-        if mean.mark != mark:
-            mark = mean.mark
-            text += ["", f"{mark}: geometric mean of the ratios, and the worst"]
+    heading = ""
+    for mean in (mean for peer in PEERS for mean in means(rows, peer)):
+        against = "" if mean.peer == PEER else f", against {mean.peer}"
+        title = f"{mean.mark}{against}: geometric mean of the ratios, and the worst"
+        if title != heading:
+            heading = title
+            text += ["", title]
         name, worst = mean.worst
         count = f"{len(mean.ratios)} of {len(mean.ratios) + len(mean.missing)}"
         lost = f"  without {', '.join(mean.missing)}" if mean.missing else ""

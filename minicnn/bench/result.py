@@ -9,6 +9,8 @@ from minicnn.bench.alternate import interval
 OK, WRONG, CANNOT, FAILED = "ok", "WRONG", "cannot", "failed"
 AUTO, EXACT = "auto", "auto, small error"  # the marks of the rows that a summary is made of
 SMALL_ERROR = 5e-6
+WITH_FORWARD, FORWARD_KEPT = "with forward", "forward kept"  # how a library without a pass alone does a gradient
+UNCHECKED = "unchecked"  # the mark of a row of ours that nothing was compared with
 
 
 @dataclass
@@ -67,8 +69,11 @@ class Row:
         return self.bytes / self.median / 1e9
 
     def share(self, roof: dict[str, float]) -> float:
-        """The least time that the measured machine needs for these operations and bytes, over the time taken."""
-        least = max((self.operations or self.flops) / roof["flops"], self.bytes / roof["bytes"])
+        """The least time that the measured machine needs for the definition's operations and bytes, over that taken.
+
+        What an algorithm wastes does not raise it; one that saves operations may come above 1.
+        """
+        least = max(self.flops / roof["flops"], self.bytes / roof["bytes"])
         return least / self.median
 
 

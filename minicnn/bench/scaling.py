@@ -1,7 +1,9 @@
 """Does the cost grow as the work grows? The exponent of time as a power of the batch, and of the area.
 
 From the smallest size at which every library takes a millisecond, up to 64 times that: a linear cost has the exponent
-1, and anything that falls out of a cache, or is paid once a call, shows as more or less.
+1, and anything that falls out of a cache, or is paid once a call, shows as more or less. Sizes are measured up and
+down again, some minutes in all, and each counts with its fastest turn: a minute in which the machine was slow would
+otherwise bend the line, and other work only ever adds time.
 """
 
 from collections.abc import Callable
@@ -56,7 +58,8 @@ def grown(layer: Layer, axis: str, factor: float) -> Layer:
 
 def measure(
     layers: list[Layer], passes: tuple[str, ...], *, others: tuple[str, ...] = ("torch",), threads: int = 2,
-    rounds: int = 7, seconds: float = 0.05, samples: int = 100, report: Callable[[Slope], None] = lambda found: None,
+    rounds: int = 3, sweeps: int = 3, seconds: float = 0.05, samples: int = 100,
+    report: Callable[[Slope], None] = lambda found: None,
 ) -> dict[str, Any]:
     """Fit the slopes of each layer and pass along both axes; ``report`` gets each when it is done."""
     rows: list[Row] = []
@@ -70,18 +73,23 @@ def measure(
         def at(layer: Layer, which: str, count: int, length: float) -> dict[str, float]:
             made = _time(layer, which, desks, count, length, samples)
             rows.extend(made)
-            return {row.contender: row.median for row in made if row.verdict == OK and row.rounds}
+            return {row.contender: min(row.rounds) for row in made if row.verdict == OK and row.rounds}
 
         for layer in layers:
             for which in passes:
                 for axis, factors in AXES.items():
                     base = _base(layer, which, axis, at)
                     line = Slope(layer.name, which, axis, seconds={name: [] for name in desks})
+                    best: dict[float, dict[str, float]] = {}
+                    for sweep in range(sweeps):
+                        for factor in factors[:: 1 if sweep % 2 == 0 else -1]:
+                            times = at(grown(base, axis, factor), which, rounds, seconds)
+                            before = best.setdefault(factor, times)
+                            best[factor] = {name: min(times[name], before[name]) for name in times.keys() & before}
                     for factor in factors:
-                        times = at(grown(base, axis, factor), which, rounds, seconds)
-                        if len(times) == len(desks):
+                        if len(best[factor]) == len(desks):
                             line.sizes.append(factor if axis == "batch" else factor**2)
-                            for name, value in times.items():
+                            for name, value in best[factor].items():
                                 line.seconds[name].append(value)
                     found.append(line)
                     report(line)
@@ -116,7 +124,7 @@ def _time(layer: Layer, which: str, desks: dict[str, Desk], rounds: int, seconds
         )
         if facts is not None and not facts["wrong"]:
             entrants[name] = row, desk
-    turns.time_rows(entrants, rounds=rounds, seconds=seconds, steady=0.1)
+    turns.time_rows(entrants, rounds=rounds, seconds=seconds, steady=float("inf"))
     turns.drop(desks)
     return rows
 

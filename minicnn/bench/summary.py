@@ -14,6 +14,7 @@ from minicnn.bench.result import AUTO, EXACT, OK, Row
 from minicnn.bench.stats import geometric_mean, ratio
 
 PEER = "torch"
+PEERS = (PEER, "torch-kept")  # against which means are taken, where they took part
 BETTER = 1.05  # an algorithm that is this much faster than the chosen one is named
 
 
@@ -24,6 +25,7 @@ class Mean:
     mark: str
     which: str
     over: str
+    peer: str = PEER
     ratios: dict[str, float] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
@@ -41,8 +43,8 @@ class Mean:
     def record(self) -> dict[str, Any]:
         """As it is stored."""
         return {
-            "mark": self.mark, "pass": self.which, "over": self.over, "mean": self.mean if self.ratios else None,
-            "ratios": self.ratios, "missing": self.missing,
+            "mark": self.mark, "peer": self.peer, "pass": self.which, "over": self.over,
+            "mean": self.mean if self.ratios else None, "ratios": self.ratios, "missing": self.missing,
         }
 
 
@@ -57,7 +59,7 @@ def means(rows: Sequence[Row], peer: str = PEER) -> list[Mean]:
     for mark in (AUTO, EXACT):
         for over, belongs in sets.items():
             for which in dict.fromkeys(row.which for row in rows):
-                mean = Mean(mark, which, over)
+                mean = Mean(mark, which, over, peer)
                 for key in dict.fromkeys(row.key for row in rows if row.which == which and belongs(row)):
                     other = theirs.get(key)
                     ours = next((row for row in rows if row.key == key and mark in row.marks), None)

@@ -2,10 +2,14 @@
 
 The file is TOML, a table for each layer in the notation of :mod:`minicnn.bench.layers`:
 
+    dtype = "float32"
+    threads = 2
+
     ["8x256x56x56 -> 256, 3x3 padding 1"]
     forward = "winograd"     # ms: winograd 12.1, im2col 31.0, direct 39.5
 
-An entry serves the convolution of exactly these sizes; all others are chosen by rules.
+An entry serves the convolution of exactly these sizes; all others are chosen by rules. What is fastest on two threads
+in float32 need not be elsewhere, so a file for another number of threads, or another dtype than asked, is refused.
 """
 
 import time
@@ -20,6 +24,7 @@ import numpy as np
 
 from minicnn.backends.convolution import PASSES, Problem
 from minicnn.backends.cpu import convolution as room
+from minicnn.backends.cpu import threads
 from minicnn.bench.layers import Layer, parse
 from minicnn.bench.machine import stamp
 from minicnn.core.types import Array
@@ -75,10 +80,11 @@ def fastest(seconds: Mapping[str, float]) -> list[str]:
     return sorted(seconds, key=seconds.__getitem__)
 
 
-def text(measured: Iterable[tuple[Layer, Seconds]]) -> str:
-    """The file."""
+def text(measured: Iterable[tuple[Layer, Seconds]], dtype: str = "float32") -> str:
+    """The file of what was measured in that dtype, on as many threads as are set."""
     facts = stamp(("numpy", "numba", "scipy"))
     lines = [f"# fastest algorithms on {facts['processor']}, {facts['cores']} cores, {facts['date']}"]
+    lines += [f'dtype = "{dtype}"', f"threads = {threads.get_num_threads()}"]
     for layer, found in measured:
         lines += ["", f'["{layer.notation}"]']
         for which, seconds in found.items():
@@ -103,13 +109,16 @@ def room_of(device: str) -> Any:
     return import_module("minicnn.backends.cuda.convolution")
 
 
-def read(path: str | Path, room: Any = room) -> dict[tuple[str, Problem], str]:
+def read(path: str | Path, room: Any = room, dtype: str = "float32") -> dict[tuple[str, Problem], str]:
     """What a file says: the algorithm for a pass of a problem, as the convolution room of a backend knows them.
+
+    A file without a header says nothing of dtype and threads (made by hand, or for a GPU), and is taken.
 
     Raises
     ------
     ValueError
-        If it is no TOML, or names a layer, pass or algorithm that does not exist or cannot do it.
+        If it is no TOML, names a layer, pass or algorithm that does not exist or cannot do it, or was measured for
+        another dtype or number of threads.
     OSError
         If it cannot be read.
     """
@@ -117,6 +126,11 @@ def read(path: str | Path, room: Any = room) -> dict[tuple[str, Problem], str]:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"use_conv_table: {path} is no TOML: {error}") from None
+    for name, now in (("dtype", dtype), ("threads", threads.get_num_threads())):
+        measured = content.pop(name, now)
+        if measured != now:
+            advice = "measure one: minicnn tune" if name == "threads" else "name it: use_conv_table(dtype=...)"
+            raise ValueError(f"use_conv_table: {path} was measured with {name} {measured!r}, not {now!r}; {advice}")
     table: dict[tuple[str, Problem], str] = {}
     for notation, passes in content.items():
         try:
@@ -132,7 +146,7 @@ def read(path: str | Path, room: Any = room) -> dict[tuple[str, Problem], str]:
     return table
 
 
-def use_conv_table(path: str | Path | None, device: str = "cpu") -> None:
+def use_conv_table(path: str | Path | None, device: str = "cpu", dtype: str = "float32") -> None:
     """Let the automatic choice of convolution algorithms follow a table that ``minicnn tune`` has measured.
 
     Parameters
@@ -142,11 +156,14 @@ def use_conv_table(path: str | Path | None, device: str = "cpu") -> None:
         :class:`minicnn.conv_precision` asks for, is chosen by rules.
     device : {"cpu", "cuda", "cuda-emulated"}
         Whose convolutions follow it; both CUDA devices do together.
+    dtype : {"float32", "float64"}
+        What the table was measured for. Convolutions of another dtype follow it too: its names are right for them,
+        though they may not be the fastest.
 
     Raises
     ------
     ValueError
-        If the file is no such table; the choice stays as it was.
+        If the file is no such table, or one for another dtype or number of threads; the choice stays as it was.
     OSError
         If it cannot be read.
 
@@ -156,7 +173,7 @@ def use_conv_table(path: str | Path | None, device: str = "cpu") -> None:
     >>> mc.use_conv_table(None)
     """
     chosen = room_of(device)
-    chosen.use_table({} if path is None else read(path, chosen))
+    chosen.use_table({} if path is None else read(path, chosen, dtype))
 
 
 __all__ = ["fastest", "measure", "read", "room_of", "text", "use_conv_table"]

@@ -45,9 +45,11 @@ def add_to(kinds: Any) -> None:
     )
     parser.add_argument(
         "--peers", metavar="LIBRARY", nargs="*", default=["torch"],
-        help="torch, scipy, autograd, tinygrad, mygrad, or none (default: torch)",
+        help="torch, torch-kept (which keeps freed memory, as ours does), scipy, autograd, tinygrad, mygrad, or none "
+        "(default: torch)",
     )
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="(default: float32)")
+    parser.add_argument("--tf32", action="store_true", help="on a GPU: let every library round factors to 10 bits")
     parser.add_argument("--max-error", metavar="E", type=float, help="what the automatic choice may trade for speed")
     parser.add_argument(
         "--samples", metavar="N", type=positive, default=1000, help="numbers of the full layer to check (default: 1000)"
@@ -69,6 +71,7 @@ def command(options: argparse.Namespace) -> int:
     plan = conv.Plan(
         chosen, options.passes, options.algorithm, options.peers, options.dtype, options.device, options.threads,
         options.rounds, options.seconds, max_error=options.max_error, samples=options.samples, spin=options.spin,
+        tf32=options.tf32,
     )
     code, _ = bench_output.convolution(options, plan)
     return code

@@ -17,7 +17,9 @@ def add_to(kinds: Any) -> None:
     )
     parser.add_argument("works", metavar='"OP SIZE"', nargs="*", help="only these (default: the sizes of the steps)")
     parser.add_argument("--only", metavar="TEXT", nargs="+", help="only works whose name contains one of these")
-    parser.add_argument("--peers", metavar="LIBRARY", nargs="*", default=["torch"], help="torch or none")
+    parser.add_argument(
+        "--peers", metavar="LIBRARY", nargs="*", default=["torch"], help="torch, torch-kept, or none (default: torch)"
+    )
     bench_output.add_options(parser, rounds=9, seconds=0.1)
     parser.set_defaults(command=command)
 

@@ -94,9 +94,9 @@ def run(options: argparse.Namespace, table: Table) -> int:
     """The same for a table of works; the exit code."""
     from minicnn.bench import tables
 
-    unknown = set(table.peers) - {"torch"}
+    unknown = set(table.peers) - {"torch", "torch-kept"}
     if unknown:
-        raise ValueError(f"bench: only torch is compared here, not {', '.join(sorted(unknown))}")
+        raise ValueError(f"bench: only torch and torch-kept are compared here, not {', '.join(sorted(unknown))}")
     return _measure(options, lambda report: tables.measure(table, report))[0]
 
 

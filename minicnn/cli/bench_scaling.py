@@ -26,7 +26,8 @@ def add_to(kinds: Any) -> None:
     )
     parser.add_argument("--layers", metavar="LAYERS", nargs="+", default=list(LAYERS), help="as for minicnn bench conv")
     parser.add_argument("--passes", metavar="PASS", nargs="+", choices=PASSES, default=PASSES, help="(default: all)")
-    parser.add_argument("--rounds", metavar="N", type=positive, default=7, help="turns (default: 7)")
+    parser.add_argument("--rounds", metavar="N", type=positive, default=3, help="turns in a sweep (default: 3)")
+    parser.add_argument("--sweeps", metavar="N", type=positive, default=3, help="over all sizes (default: 3)")
     parser.add_argument("--seconds", metavar="S", type=float, default=0.05, help="length of a turn (default: 0.05)")
     parser.add_argument("--threads", metavar="N", type=positive, default=2, help="of each contender (default: 2)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write everything measured")
@@ -41,7 +42,7 @@ def command(options: argparse.Namespace) -> int:
         raise FileNotFoundError(f"bench: there is no folder {options.json.parent}")
     record = scaling.measure(
         layers.load(options.layers), tuple(options.passes), threads=options.threads, rounds=options.rounds,
-        seconds=options.seconds, report=lambda found: print(scaling.line(found), flush=True),
+        sweeps=options.sweeps, seconds=options.seconds, report=lambda found: print(scaling.line(found), flush=True),
     )
     if options.json:
         options.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -22,7 +22,9 @@ def add_to(kinds: Any) -> None:
     parser.add_argument(
         "nets", metavar="NET", nargs="*", default=NAMES, help=f"{', '.join(NAMES)} (default: all), on a GPU resnet50"
     )
-    parser.add_argument("--peers", metavar="LIBRARY", nargs="*", default=["torch"], help="torch or none")
+    parser.add_argument(
+        "--peers", metavar="LIBRARY", nargs="*", default=["torch"], help="torch, torch-kept, or none (default: torch)"
+    )
     bench_output.add_options(parser, rounds=11, seconds=0.3)
     parser.set_defaults(command=command)
 

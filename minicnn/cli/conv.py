@@ -40,7 +40,7 @@ def command(options: argparse.Namespace) -> int:
     from minicnn.bench.layers import load
 
     layers, room = load(options.layers), tune.room_of(options.device)
-    room.use_table({} if options.table is None else tune.read(options.table, room))
+    room.use_table({} if options.table is None else tune.read(options.table, room, options.dtype))
     facts = [explain(layer, options.dtype, options.max_error, room) for layer in layers]
     print(json.dumps(facts, indent=1) if options.json else "\n\n".join(_text(fact) for fact in facts))
     return 0
@@ -48,18 +48,19 @@ def command(options: argparse.Namespace) -> int:
 
 def explain(layer: Any, dtype: str, max_error: float, room: Any) -> dict[str, Any]:
     """All that is known before a layer runs: numbers in floating-point operations and bytes."""
-    from minicnn.backends.convolution import PASSES
+    from minicnn.backends.convolution import PASSES, in_float32
+    from minicnn.bench.gate import scaled
 
     p, item = layer.problem, 4 if dtype == "float32" else 8
     passes = {}
     for which in PASSES:
-        rule = room.explain(which, p, max_error)
+        rule = room.explain(which, p, in_float32(max_error, item))
         module = room.ALGORITHMS[rule.algorithm]
         others = {name: one.cannot(which, p) or "possible" for name, one in room.ALGORITHMS.items()}
         del others[rule.algorithm]
         passes[which] = {
             "algorithm": rule.algorithm, "because": rule.reason, "operations": module.operations(which, p),
-            "workspace": module.workspace(which, p, item), "error": module.ERROR, "others": others,
+            "workspace": module.workspace(which, p, item), "error": scaled(module.ERROR, dtype), "others": others,
         }
     return {
         "layer": layer.notation, "dtype": dtype, "output": list(p.y_shape), "operations": 2 * layer.macs,

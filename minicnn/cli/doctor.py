@@ -73,7 +73,7 @@ def _numba() -> list[tuple[str, str]]:
 
 def gpu() -> str:
     """The GPU in words, or the link that is missing."""
-    from minicnn.backends.cuda.device import description, missing_link
+    from minicnn.backends.cuda.detection import description, missing_link
 
     try:
         return missing_link() or description()

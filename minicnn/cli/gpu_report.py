@@ -53,10 +53,8 @@ def command(options: argparse.Namespace) -> int:
         raise ValueError(f"gpu-report: there is no stage {', '.join(unknown)}; there are {', '.join(STAGES)}")
     _ = device(options.device).backend  # says what is missing before anything else
     record = _earlier(options.out)
-    record |= {
-        "kind": "minicnn gpu-report",
-        "machine": stamp(("numpy", "numba", "cupy-cuda12x", "cupy-cuda13x", "torch")),
-    }
+    record["kind"] = "minicnn gpu-report"
+    machine = stamp(("minicnn", "numpy", "numba", "cupy-cuda12x", "cupy-cuda13x", "torch"), options.device)
     stages = record.setdefault("stages", {})
     failed = False
     for name in wanted:
@@ -65,8 +63,8 @@ def command(options: argparse.Namespace) -> int:
             facts = STAGES[name](options.device, options.only)
         except Exception as error:  # noqa: BLE001 - the later stages must still have their turn
             facts = {"passed": False, "troubles": [f"{type(error).__name__}: {error}"]}
-        facts |= {"device": facts.get("device", options.device), "seconds": round(time.monotonic() - start, 1)}
-        facts["date"] = datetime.now(UTC).isoformat(timespec="seconds")
+        facts |= {"machine": machine, "seconds": round(time.monotonic() - start, 1)}
+        facts["time"] = datetime.now(UTC).isoformat(timespec="seconds")
         stages[name] = facts
         failed |= not facts["passed"]
         _write(options.out, record)

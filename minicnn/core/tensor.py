@@ -164,7 +164,7 @@ class Tensor(Convertible):
 
     def copy_(self, source: Any) -> "Tensor":
         """Write ``source`` (broadcast, cast) into this tensor's memory."""
-        values = _without_history("copy_", source)
+        values = _without_history("copy_", source, self.device)
         self.writable("copy_")[...] = values
         return self
 
@@ -179,12 +179,17 @@ class Tensor(Convertible):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raw = tuple(i.data if isinstance(i, Tensor) else i for i in (index if isinstance(index, tuple) else (index,)))
-        values = _without_history("__setitem__", value)
+        values = _without_history("__setitem__", value, self.device)
         self.writable("__setitem__")[raw] = values
 
 
-def _without_history(op: str, source: Any) -> Any:
-    """Values for an in-place write, through which no gradient would flow."""
+def _on(place: Device, source: Tensor) -> Any:
+    """Its array for use on that device: its own, or a copy through the host."""
+    return source.data if source.device is place else place.xp.asarray(source.device.backend.to_host(source.data))
+
+
+def _without_history(op: str, source: Any, place: Device) -> Any:
+    """Values for an in-place write on a device, through which no gradient would flow."""
     if not isinstance(source, Tensor):
         return source
     if state.grad and source.requires_grad:
@@ -192,7 +197,7 @@ def _without_history(op: str, source: Any) -> Any:
             f"{op}: a tensor that requires grad was written into memory, where its history would be lost; "
             "use mc.ops.where or scatter, or pass .detach()"
         )
-    return source.data
+    return _on(place, source)
 
 
 def tensor(data: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
@@ -221,8 +226,8 @@ def tensor(data: Any, *, dtype: Any = None, device: str | None = None, requires_
     tensor([[1., 2.],
             [3., 4.]])
     """
-    source = data.data if isinstance(data, Tensor) else data
     place = find_device(device if device is not None else data.device if isinstance(data, Tensor) else None)
+    source = _on(place, data) if isinstance(data, Tensor) else data
     typed = hasattr(source, "dtype")
     try:
         host = source if typed else np.array([np.asarray(s) for s in source] if _holds_tensors(source) else source)

@@ -1,6 +1,7 @@
-"""Batches that are on the device before they are asked for: the next one is copied while this one is computed on."""
+"""Batches that are on the device before they are asked for: the next one is read and copied while this one is used."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from minicnn.core.tensor import Tensor
 
 
 class DeviceLoader:
-    """A loader whose batches are Tensors on a device, copied one batch ahead.
+    """A loader whose batches are Tensors on a device, one batch ahead.
 
-    On a GPU the copies go through page-locked memory and a stream of their own, so they overlap with compute.
+    A thread reads the next batch and begins its copy; on a GPU that goes through page-locked memory and a stream of its
+    own, so reading and copying overlap with compute.
 
     Parameters
     ----------
@@ -24,7 +26,7 @@ class DeviceLoader:
     Notes
     -----
     ``state_dict`` counts the batches handed out, not the one that is already under way: a run that is saved and resumed
-    misses none.
+    misses none. An error of the loader surfaces at the batch it belongs to.
 
     Examples
     --------
@@ -46,23 +48,26 @@ class DeviceLoader:
         source = iter(self.loader)
         self._place = self._loaders_place()
         uploader = self.device.backend.uploader()
-        try:
-            ahead = self._start(uploader, source)
-            while ahead is not None:
-                started, place = ahead
-                batch = tuple(Tensor(array, self.device) for array in uploader.finish(started))
-                ahead = self._start(uploader, source)  # under way while the caller computes
-                self._place = place
-                yield batch
-        finally:
-            if hasattr(source, "close"):
-                source.close()
+        with ThreadPoolExecutor(1, thread_name_prefix="minicnn-upload") as thread:
+            under_way = thread.submit(self._start, uploader, source, uploader.mark())
+            try:
+                while (ahead := under_way.result()) is not None:
+                    started, place = ahead
+                    batch = tuple(Tensor(array, self.device) for array in uploader.finish(started))
+                    under_way = thread.submit(self._start, uploader, source, uploader.mark())
+                    self._place = place
+                    yield batch
+            finally:
+                under_way.exception()  # wait: a generator cannot be closed while it runs
+                uploader.close()
+                if hasattr(source, "close"):
+                    source.close()
         self._place = None
 
-    def _start(self, uploader: Any, source: Iterator[Any]) -> Any:
+    def _start(self, uploader: Any, source: Iterator[Any], after: Any) -> Any:
         """The copy of the next batch begun, with the place of the loader after it; None at the end."""
         batch = next(source, None)
-        return None if batch is None else (uploader.start([np.asarray(a) for a in batch]), self._loaders_place())
+        return None if batch is None else (uploader.start([np.asarray(a) for a in batch], after), self._loaders_place())
 
     def _loaders_place(self) -> Any:
         return self.loader.state_dict() if hasattr(self.loader, "state_dict") else None

@@ -33,6 +33,7 @@ __all__ = ["fold_batch_norm", "fold_batch_norms"]
 
 _Conv = Conv1d | Conv2d | ConvTranspose1d | ConvTranspose2d
 _Layer = _Conv | Linear
+_FOLDED = (Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Linear)
 L = TypeVar("L", Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Linear)
 M = TypeVar("M", bound=Module)
 
@@ -43,7 +44,7 @@ def fold_batch_norm(layer: L, norm: BatchNorm1d | BatchNorm2d) -> L:
     Parameters
     ----------
     layer : Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d or Linear
-        Of any stride, groups, ...; left as it is.
+        Of any stride, groups, ...; left as it is. Not a subclass whose forward is its own, as `ConvReLU2d`.
     norm : BatchNorm1d or BatchNorm2d
         With running statistics, of as many maps as the layer gives.
 
@@ -73,7 +74,7 @@ def fold_batch_norm(layer: L, norm: BatchNorm1d | BatchNorm2d) -> L:
     ([[0.5, 1.0]], [-1.5])
     """
     op = "fold_batch_norm"
-    if not isinstance(layer, _Layer):
+    if not isinstance(layer, _Layer) or all(type(layer).forward is not kind.forward for kind in _FOLDED):
         raise checks.type_error(op, f"layer must be a convolution or Linear, got {type(layer).__name__}")
     if not isinstance(norm, BatchNorm1d | BatchNorm2d):
         raise checks.type_error(op, f"norm must be BatchNorm1d or BatchNorm2d, got {type(norm).__name__}")
@@ -106,7 +107,8 @@ def fold_batch_norms(module: M) -> M:
 
     A normalisation is folded where it follows its layer in a `Sequential`, and in modules whose class says which
     of its children follow each other: ``folds = {"conv1": "bn1"}``, as the residual blocks do. Its place is taken by
-    an `Identity`. Others stay, and so do those of layers that are used in several places.
+    an `Identity`. Others stay, and so do those of layers that are used in several places, of subclasses of the
+    layers (which may do more than their base), and of layers or norms with hooks.
 
     Parameters
     ----------
@@ -160,11 +162,13 @@ def _pairs(part: Module, names: list[str]) -> Iterable[tuple[str, str]]:
 
 
 def _fit(layer: Any, norm: Any) -> bool:
-    """Whether the two can be folded."""
-    if not isinstance(layer, _Layer) or not isinstance(norm, BatchNorm1d | BatchNorm2d) or norm.running_mean is None:
+    """Whether the two can be folded: a subclass or a hook may do something between them or after."""
+    if type(layer) not in _FOLDED or type(norm) not in (BatchNorm1d, BatchNorm2d) or norm.running_mean is None:
+        return False
+    if layer._hooks or norm._hooks:
         return False
     maps = layer.out_features if isinstance(layer, Linear) else layer.out_channels
-    return maps == norm.num_features
+    return bool(maps == norm.num_features)
 
 
 def _along_outputs(layer: _Layer, scale: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ from contextvars import ContextVar, Token
 from minicnn.backends.convolution import AUTO, PASSES, Algorithms
 
 _AUTOMATIC = Algorithms()
+_LAST: ContextVar[Algorithms | None] = ContextVar("last_conv_algorithms", default=None)
 _CURRENT: ContextVar[Algorithms] = ContextVar("conv_algorithm", default=_AUTOMATIC)
 
 
@@ -29,7 +30,11 @@ class conv_algorithm:  # noqa: N801 - used like a function: ``with mc.conv_algor
     A convolution captures the names when it is called. They hold for that call's forward pass and for its two
     gradients, also when backward runs after the block; second derivatives use the automatic choice. The passes are
     those of the call: the forward pass of ``conv_transpose2d`` is done by the algorithm's input gradient. What a call
-    used stands in ``y.node.algorithms``.
+    used stands in ``y.node.algorithms``, and without a graph in :meth:`conv_algorithm.last`.
+
+    On finite numbers algorithms differ by rounding. A NaN or infinity goes further with some than with others:
+    Winograd's forward pass turns an infinity into NaN and spreads it over the tiles that read it, the Fourier
+    transform over the whole plane.
 
     Examples
     --------
@@ -55,6 +60,22 @@ class conv_algorithm:  # noqa: N801 - used like a function: ``with mc.conv_algor
         self._given = tuple(one if one is not None else name for one in given)
         self._tokens: list[Token[Algorithms]] = []
 
+    @staticmethod
+    def last() -> Algorithms | None:
+        """What ran in the last ``conv2d``, ``conv2d_relu`` or ``conv_transpose2d`` of this thread; None before it.
+
+        A pass that this call will not need is ``"auto"``: no algorithm was sought for it.
+
+        Examples
+        --------
+        >>> import minicnn as mc
+        >>> with mc.no_grad():
+        ...     y = mc.ops.conv2d(mc.ones(1, 1, 4, 4), mc.ones(1, 1, 3, 3))
+        >>> mc.conv_algorithm.last().forward
+        'direct'
+        """
+        return _LAST.get()
+
     def __enter__(self) -> None:
         outer = _CURRENT.get()
         first, by_x, by_w = (new if new is not None else old for new, old in zip(self._given, outer[:3], strict=True))
@@ -70,14 +91,14 @@ class conv_precision:  # noqa: N801 - used like a function: ``with mc.conv_preci
     Parameters
     ----------
     max_error : float, > 0
-        Largest stated error, ``max |y - y64| / max |y64|`` in float32, of an algorithm that may be chosen. 5e-6
-        excludes Winograd's F(4x4, 3x3), whose error is up to 2e-5. Algorithms named by :class:`conv_algorithm` are
-        taken as they are named.
+        Largest error, ``max |y - y64| / max |y64|``, of an algorithm that may be chosen. Algorithms state theirs for
+        float32: 5e-6 excludes Winograd's F(4x4, 3x3), whose error is up to 2e-5. In float64 errors are 2^29 times
+        smaller. Algorithms named by :class:`conv_algorithm` are taken as they are named.
 
     Raises
     ------
     ValueError
-        If it is not positive; at the call of a convolution, if no algorithm is as exact.
+        If it is not positive; at the call of a convolution, if no rule has an algorithm that is as exact.
 
     Notes
     -----
@@ -106,9 +127,14 @@ class conv_precision:  # noqa: N801 - used like a function: ``with mc.conv_preci
         _CURRENT.reset(self._tokens.pop())
 
 
+def ran(algorithms: Algorithms) -> None:
+    """Note what a convolution ran by."""
+    _LAST.set(algorithms)
+
+
 def current() -> Algorithms:
     """The names that a convolution called now captures."""
     return _CURRENT.get()
 
 
-__all__ = ["AUTO", "Algorithms", "conv_algorithm", "conv_precision", "current"]
+__all__ = ["AUTO", "Algorithms", "conv_algorithm", "conv_precision", "current", "ran"]

@@ -11,16 +11,16 @@ are closed under differentiation: the backward of each is made of the other two,
 
 import math
 
-from minicnn.backends.convolution import AUTO, Algorithms, Problem
+from minicnn.backends.convolution import AUTO, Algorithms, Problem, in_float32
 from minicnn.core import checks
 from minicnn.core.function import Function
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array, Ints, Pair, Shape
-from minicnn.ops.arithmetic import add, where
+from minicnn.ops.arithmetic import where
 from minicnn.ops.autocast import in_half
 from minicnn.ops.comparisons import ne
-from minicnn.ops.conv_algorithm import current
-from minicnn.ops.convolution_problem import problem, problem_of, transposed_problem
+from minicnn.ops.conv_algorithm import current, ran
+from minicnn.ops.convolution_problem import check_dtypes, problem, problem_of, transposed_problem
 from minicnn.ops.pooling import single
 from minicnn.ops.rectifiers import ReluGrad
 from minicnn.ops.reduce import sum
@@ -36,10 +36,11 @@ class Conv2d(Function):
     def forward(self, x: Array, w: Array, bias: Array | None) -> Array:
         self.keep_inputs(0, 1)
         room, p, (first, by_x, by_w, bound) = self.backend.convolution, self.problem, self.algorithms
+        most = in_float32(bound, x.itemsize)
         self.algorithms = Algorithms(
-            room.resolve(first, "forward", p, bound),
-            room.resolve(by_x, "input_grad", p, bound) if self.needs(0) else AUTO,
-            room.resolve(by_w, "weight_grad", p, bound) if self.needs(1) else AUTO,
+            room.resolve(first, "forward", p, most),
+            room.resolve(by_x, "input_grad", p, most) if self.needs(0) else AUTO,
+            room.resolve(by_w, "weight_grad", p, most) if self.needs(1) else AUTO,
             bound,
         )
         return room.forward(x, w, bias, p, self.algorithms.forward, relu=self.relu)
@@ -48,7 +49,7 @@ class Conv2d(Function):
         x, w = self.kept_inputs()
         p, (_, by_x, by_w, bound) = self.problem, self.algorithms
         return (
-            ConvTranspose2d(p, Algorithms(by_x, max_error=bound))(gy, w) if self.needs(0) else None,
+            ConvTranspose2d(p, Algorithms(by_x, max_error=bound))(gy, w, None) if self.needs(0) else None,
             Conv2dWeightGrad(p, by_w, bound)(gy, x) if self.needs(1) else None,
             sum(gy, (0, 2, 3)) if self.needs(2) else None,
         )
@@ -74,16 +75,18 @@ class ConvTranspose2d(Function):
     def __init__(self, problem: Problem, algorithms: Algorithms = Algorithms()) -> None:  # noqa: B008 - immutable
         self.problem, self.algorithms = problem, algorithms
 
-    def forward(self, gy: Array, w: Array) -> Array:
+    def forward(self, gy: Array, w: Array, bias: Array | None) -> Array:
         self.keep_inputs(0, 1)
         room, p, (first, by_gy, by_w, bound) = self.backend.convolution, self.problem, self.algorithms
+        most = in_float32(bound, gy.itemsize)
         self.algorithms = Algorithms(
-            room.resolve(first, "input_grad", p, bound),
-            room.resolve(by_gy, "forward", p, bound) if self.needs(0) else AUTO,
-            room.resolve(by_w, "weight_grad", p, bound) if self.needs(1) else AUTO,
+            room.resolve(first, "input_grad", p, most),
+            room.resolve(by_gy, "forward", p, most) if self.needs(0) else AUTO,
+            room.resolve(by_w, "weight_grad", p, most) if self.needs(1) else AUTO,
             bound,
         )
-        return room.input_grad(gy, w, p, self.algorithms.forward)
+        gx: Array = room.input_grad(gy, w, p, self.algorithms.forward)
+        return gx if bias is None else self.xp.add(gx, bias.reshape(-1, 1, 1), out=gx)
 
     def backward(self, ggx: Tensor) -> tuple[Tensor | None, ...]:
         gy, w = self.kept_inputs()
@@ -91,6 +94,7 @@ class ConvTranspose2d(Function):
         return (
             Conv2d(p, Algorithms(by_gy, max_error=bound))(ggx, w, None) if self.needs(0) else None,
             Conv2dWeightGrad(p, by_w, bound)(gy, ggx) if self.needs(1) else None,
+            sum(ggx, (0, 2, 3)) if self.needs(2) else None,
         )
 
 
@@ -101,7 +105,8 @@ class Conv2dWeightGrad(Function):
     def forward(self, gy: Array, x: Array) -> Array:
         self.keep_inputs(0, 1)
         room = self.backend.convolution
-        self.algorithm = room.resolve(self.algorithm, "weight_grad", self.problem, self.bound)
+        most = in_float32(self.bound, gy.itemsize)
+        self.algorithm = room.resolve(self.algorithm, "weight_grad", self.problem, most)
         return room.weight_grad(gy, x, self.problem, self.algorithm)
 
     def backward(self, ggw: Tensor) -> tuple[Tensor | None, ...]:
@@ -109,8 +114,15 @@ class Conv2dWeightGrad(Function):
         automatic = Algorithms(max_error=self.bound)
         return (
             Conv2d(self.problem, automatic)(x, ggw, None) if self.needs(0) else None,
-            ConvTranspose2d(self.problem, automatic)(gy, ggw) if self.needs(1) else None,
+            ConvTranspose2d(self.problem, automatic)(gy, ggw, None) if self.needs(1) else None,
         )
+
+
+def _run(node: Conv2d | ConvTranspose2d, *inputs: Tensor | None) -> Tensor:
+    """The call of a user, which notes what ran; those of backward do not."""
+    y: Tensor = node(*inputs)
+    ran(node.algorithms)
+    return y
 
 
 @in_half
@@ -175,7 +187,7 @@ def conv2d(
     if input.data.ndim == 3:
         return reshape_unbatched(conv2d(unsqueeze(input, 0), weight, bias, stride, padding, dilation, groups))
     p = problem("conv2d", input, weight, bias, stride, padding, dilation, groups)
-    return Conv2d(p, current())(input, weight, bias)  # type: ignore[no-any-return]
+    return _run(Conv2d(p, current()), input, weight, bias)
 
 
 @in_half
@@ -213,7 +225,7 @@ def conv2d_relu(
     if input.data.ndim == 3:
         return reshape_unbatched(conv2d_relu(unsqueeze(input, 0), weight, bias, stride, padding, dilation, groups))
     p = problem("conv2d_relu", input, weight, bias, stride, padding, dilation, groups)
-    return Conv2dRelu(p, current())(input, weight, bias)  # type: ignore[no-any-return]
+    return _run(Conv2dRelu(p, current()), input, weight, bias)
 
 
 def conv1d(
@@ -316,8 +328,7 @@ def conv_transpose2d(
             conv_transpose2d(batch, weight, bias, stride, padding, output_padding, groups, dilation)
         )
     p = transposed_problem(input, weight, bias, stride, padding, output_padding, groups, dilation)
-    y: Tensor = ConvTranspose2d(p, current())(input, weight)
-    return y if bias is None else add(y, reshape(bias, (-1, 1, 1)))
+    return _run(ConvTranspose2d(p, current()), input, weight, bias)
 
 
 def conv_transpose1d(
@@ -404,6 +415,8 @@ def conv2d_weight_grad(
     ------
     ValueError
         If the shapes are not those of one convolution.
+    TypeError
+        If dtypes differ or are not float32 or float64.
 
     Gradient
     --------
@@ -420,11 +433,15 @@ def conv2d_weight_grad(
     >>> mc.ops.conv2d_weight_grad(x, (1, 1, 1, 2), gy).tolist()
     [[[[3.0, 6.0]]]]
     """
-    size = tuple(weight_size)
-    p = problem_of("conv2d_weight_grad", input, size, stride, padding, dilation, groups)
-    if grad_output.shape != p.y_shape or grad_output.dtype != input.dtype:
-        message = f"grad_output must be {input.dtype} of shape {p.y_shape}, got {grad_output.dtype}"
-        raise checks.value_error("conv2d_weight_grad", message, grad_output=grad_output)
+    op = "conv2d_weight_grad"
+    checks.ndim(op, "input", input, 4)
+    check_dtypes(op, input, grad_output=grad_output)
+    size = tuple(weight_size) if isinstance(weight_size, tuple | list) else ()
+    if len(size) != 4 or not all(isinstance(n, int) and n >= 0 for n in size):
+        raise checks.value_error(op, f"weight_size must be (O, C / groups, KH, KW), got {weight_size!r}", input=input)
+    p = problem_of(op, input, size, stride, padding, dilation, groups)
+    if grad_output.shape != p.y_shape:
+        raise checks.value_error(op, f"grad_output must have shape {p.y_shape}", grad_output=grad_output)
     return Conv2dWeightGrad(p, current().weight_grad, current().max_error)(grad_output, input)  # type: ignore[no-any-return]
 
 

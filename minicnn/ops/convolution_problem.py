@@ -1,5 +1,6 @@
 """From the arguments of a convolution to the one tuple of sizes that its kernels take."""
 
+import operator
 from functools import lru_cache
 
 from minicnn.backends.convolution import Problem
@@ -22,7 +23,7 @@ def problem(
     """The convolution of these arguments, or an error that says what does not fit."""
     checks.ndim(op, "input", input, 3, 4)
     checks.ndim(op, "weight", weight, 4)
-    _check_dtypes(op, input, weight, bias)
+    check_dtypes(op, input, weight=weight, bias=bias)
     _check_bias(op, bias, weight.data.shape[0])
     return problem_of(op, input, weight.data.shape, stride, padding, dilation, groups)
 
@@ -31,8 +32,17 @@ def problem_of(
     op: str, input: Tensor, weight: Shape, stride: Pair, padding: Pair | str, dilation: Pair, groups: int
 ) -> Problem:
     """The same for a weight of which only the shape is known."""
-    options = [tuple(v) if isinstance(v, list) else v for v in (stride, padding, dilation)]
-    return _cached_problem(op, input.data.shape, weight, *options, groups)
+    steps, spread = checks.pair(op, "stride", stride, least=1), checks.pair(op, "dilation", dilation, least=1)
+    zeros = padding if isinstance(padding, str) else checks.pair(op, "padding", padding)
+    return _cached_problem(op, input.data.shape, weight, steps, zeros, spread, _whole(op, groups))
+
+
+def _whole(op: str, groups: int) -> int:
+    """Groups as an int: 2.0 equals 2, and would be the same key of the cache."""
+    try:
+        return operator.index(groups)
+    except TypeError:
+        raise checks.type_error(op, f"groups must be an int, got {groups!r}") from None
 
 
 @lru_cache(maxsize=512)
@@ -73,8 +83,9 @@ def transposed_problem(
     op = "conv_transpose2d"
     checks.ndim(op, "input", input, 3, 4)
     checks.ndim(op, "weight", weight, 4)
-    _check_dtypes(op, input, weight, bias)
+    check_dtypes(op, input, weight=weight, bias=bias)
     (n, o, oh, ow), (rows, per_group, kh, kw) = input.data.shape, weight.data.shape
+    groups = _whole(op, groups)
     if groups < 1 or rows != o or o % groups:
         message = f"{o} input channels and weight {weight.shape} do not fit groups {groups}"
         raise checks.value_error(op, f"{message}: expected weight ({o}, O / groups, KH, KW)", input=input)
@@ -91,13 +102,14 @@ def transposed_problem(
     return Problem(*sizes, *window.stride, *window.padding, *window.dilation)
 
 
-def _check_dtypes(op: str, input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
-    dtype = input.data.dtype
+def check_dtypes(op: str, input: Tensor, **others: Tensor | None) -> None:
+    """Raise unless the input has a dtype of kernels, and the others, where given, the same."""
+    dtype, given = input.data.dtype, {name: other for name, other in others.items() if other is not None}
     if dtype.kind != "f" or (dtype.itemsize < 4 and not checks.has_half(input)):
         raise checks.type_error(op, "input must be float32 or float64", input=input)
-    if weight.data.dtype != dtype or (bias is not None and bias.data.dtype != dtype):
-        given = {"input": input, "weight": weight} | ({} if bias is None else {"bias": bias})
-        raise checks.type_error(op, "input, weight and bias must have one dtype", **given)
+    if any(other.data.dtype != dtype for other in given.values()):
+        message = f"{', '.join(['input', *others][:-1])} and {[*others][-1]} must have one dtype"
+        raise checks.type_error(op, message, input=input, **given)
 
 
 def _check_bias(op: str, bias: Tensor | None, channels: int) -> None:

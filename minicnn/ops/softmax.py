@@ -19,17 +19,33 @@ class Softmax(Function):
 
     def forward(self, x: Array) -> Array:
         self.keep_outputs(0)
+        x = real(x)
         if not x.size:
-            return real(x)
-        xp, x = self.xp, real(x)
-        y = xp.subtract(x, xp.max(x, axis=self.dim, keepdims=True))
-        y = xp.exp(y, out=y)
-        return xp.divide(y, xp.sum(y, axis=self.dim, keepdims=True), out=y)
+            return x
+        return self.backend.softmax.softmax(x, self.dim)
 
     def backward(self, gy: Tensor) -> Tensor:
         (y,) = self.kept_outputs()
-        gx = gy * y
-        return gx - y * sum(gx, self.dim, keepdim=True)
+        return SoftmaxGrad(self.dim)(gy, y)  # type: ignore[no-any-return]
+
+
+class SoftmaxGrad(Function):
+    """y * (gy - sum(gy * y)): linear in gy, quadratic in y."""
+
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+
+    def forward(self, gy: Array, y: Array) -> Array:
+        self.keep_inputs(0, 1)
+        return self.backend.softmax.softmax_grad(gy, y, self.dim) if y.size else self.xp.empty_like(y)
+
+    def backward(self, ggx: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        gy, y = self.kept_inputs()
+        by_y = None
+        if self.needs(1):
+            through = sum(gy * y, self.dim, keepdim=True)
+            by_y = ggx * (gy - through) - gy * sum(ggx * y, self.dim, keepdim=True)
+        return SoftmaxGrad(self.dim)(ggx, y) if self.needs(0) else None, by_y
 
 
 def softmax(input: Tensor, dim: int) -> Tensor:

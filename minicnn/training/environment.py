@@ -31,6 +31,7 @@ def describe() -> dict[str, str]:
     found["threads"] = str(threads.get_num_threads())
     found["blas"] = _blas()
     found["algorithms"] = "forward {}, input_grad {}, weight_grad {}, max_error {}".format(*current())
+    found["convolution table"] = _convolution_table()
     found["kernels"] = _kernels()
     return found
 
@@ -42,6 +43,15 @@ def differences(then: dict[str, str], now: dict[str, str]) -> list[str]:
         for name in sorted({*then, *now})
         if then.get(name) != now.get(name)
     ]
+
+
+def _convolution_table() -> str:
+    """Which algorithms ``mc.use_conv_table`` puts before the rules, as a count and a hash."""
+    from minicnn.backends.cpu.convolution.choose import table
+
+    entries = sorted(f"{which} {tuple(p)} {name}" for (which, p), name in table().items())
+    digest = hashlib.blake2s("\n".join(entries).encode(), digest_size=6).hexdigest()
+    return f"{len(entries)} entries, {digest}" if entries else "none"
 
 
 @cache

@@ -10,6 +10,7 @@ import pytest
 from minicnn.backends.cpu import convolution
 from minicnn.bench import conv, conv_works, desk, gate, layers, peers, reference
 from minicnn.bench.alternate import Contender
+from minicnn.bench.peers import ours
 from minicnn.bench.result import CANNOT, FAILED, OK, WRONG
 
 SMALL = "small 2x4x7x9 -> 6, 3x2 stride 2x1 padding 1x0 dilation 1x2 groups 2"
@@ -109,6 +110,41 @@ def test_non_negative_inputs_are_checked_too():
 
     gate.check(compute, "forward", layers.parse("l 1x1x4x4 -> 1, 3x3"), "float32")
     assert seen == [False, False, True, True]
+
+
+@pytest.mark.parametrize("fault", ["no bias", "no ReLU", "NaN", ""])
+def test_a_forward_pass_is_gated_with_bias_and_relu(fault):
+    layer = layers.parse("l 3x5x9x8 -> 7, 3x3 padding 1")
+    p = layer.reduced().problem
+
+    def compute(at, x, w, bias):
+        y = convolution.forward(x, w, None if fault == "no bias" else bias, p, "direct", relu=fault != "no ReLU")
+        return y * np.nan if fault == "NaN" else y
+
+    assert (gate.check_fused(compute, layer, "float32") > 5e-6) == bool(fault)
+
+
+def test_the_fused_pass_of_a_peer_counts(monkeypatch):
+    monkeypatch.setattr(ours, "fused", lambda layer, name: lambda x, w, bias: np.zeros(layer.problem.y_shape))
+    prepare = conv_works.provide("minicnn", 2)["prepare"]
+    line = "l 2x3x9x9 -> 4, 3x3 padding 1"
+    assert prepare(layer=line, which="forward", dtype="float32", algorithm="direct").facts["wrong"]
+    assert not prepare(layer=line, which="input_grad", dtype="float32", algorithm="direct").facts["wrong"]
+
+
+def test_torch_that_keeps_memory_is_the_same_library_in_another_environment():
+    kept, plain = (desk.contender(name, "m:f", 2) for name in ("torch-kept", "torch"))
+    assert kept.environment["MALLOC_TRIM_THRESHOLD_"] == kept.environment["MALLOC_MMAP_THRESHOLD_"] == "1073741824"
+    assert not any(name.startswith("MALLOC") for name in plain.environment)
+    assert peers.load("torch-kept") is peers.load("torch")
+    assert peers.missing("torch-kept") == peers.missing("torch")
+
+
+def test_how_others_time_a_gradient_is_marked():
+    for name, mark in (("mygrad", "with forward"), ("autograd", "forward kept")):
+        peer = peers.load(name)
+        assert peer.facts("forward", None, "float32", "")["marks"] == []
+        assert peer.facts("input_grad", None, "float32", "")["marks"] == [mark]
 
 
 def test_a_bound_follows_the_precision():

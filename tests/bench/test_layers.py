@@ -74,6 +74,22 @@ def test_every_layer_survives_its_own_notation_and_has_a_small_one(name):
         assert small.macs <= layer.macs
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "1x3x144x144 -> 8, 64x64", "1x3x240x240 -> 4, 101x101 padding 5", "1x3x96x96 -> 4, 3x3 dilation 25",
+        "1x3x48x960 -> 4, 1x129", "1x3x500x500 -> 4, 120x7 stride 3x2",
+    ],
+)  # fmt: skip
+def test_a_reduced_layer_keeps_room_for_its_window(line):
+    layer = layers.parse(f"l {line}")
+    small = layer.reduced()
+    assert min(small.out) >= 1
+    for n, full, step in zip(small.size, layer.size, layer.stride, strict=True):
+        assert n <= full
+        assert n % (48 * step) == full % (48 * step)
+
+
 def test_two_numbers_options_and_a_comment(tmp_path):
     path = tmp_path / "mine.txt"
     path.write_text("# mine\n\na 2x4x9x8 -> 6, 3x2 stride 2x1 padding 1x0 dilation 1x2 groups 2 times 3  # why\n")

@@ -30,8 +30,28 @@ def test_a_rows_numbers():
     assert one.nominal == pytest.approx(2.0)
     assert one.actual == pytest.approx(1.0)
     assert one.traffic == pytest.approx(0.1)
-    assert one.share(ROOF) == pytest.approx(0.01)  # one GFLOP/s of a hundred; the bytes need as long
+    assert one.share(ROOF) == pytest.approx(0.02)  # two GFLOP/s of a hundred, whatever was carried out
     assert one.share({"flops": 1e11, "bytes": 1e9}) == pytest.approx(0.1)
+
+
+def test_a_wasteful_algorithm_has_no_larger_share_of_the_roof():
+    assert row("a", 1e-3, operations=50_000_000).share(ROOF) == row("a", 1e-3).share(ROOF)
+
+
+def test_the_ratio_and_the_means_are_given_against_both_kinds_of_torch():
+    rows = [*pair("a", 1e-3, 4e-3), row("a", 3e-3, "torch-kept")]
+    ours = report.lines(rows, ROOF).splitlines()[0]
+    assert ours.endswith("4.00 [4.00, 4.00]; 3.00 [3.00, 3.00] torch-kept")
+    text = report.summary(rows, ROOF)
+    first, _, second = text.partition("auto, against torch-kept: geometric mean of the ratios")
+    assert " 4.00   worst" in first
+    assert " 3.00   worst" in second
+    stored = [mean for mean in Result(rows=rows).record()["summary"] if mean["over"] == "all"]
+    assert {(mean["peer"], round(mean["mean"], 6)) for mean in stored} == {("torch", 4.0), ("torch-kept", 3.0)}
+
+
+def test_how_a_gradient_was_timed_is_printed():
+    assert "mygrad (with forward)" in report.lines([row("a", 1e-3, "mygrad", marks=["with forward"])], {})
 
 
 def test_a_row_survives_json_and_a_strange_one_is_refused():

@@ -74,6 +74,33 @@ def test_a_wrong_table_is_refused_and_the_choice_stays(tmp_path, content, messag
     assert room.choose("forward", problem) == before
 
 
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ('dtype = "float64"\n', "was measured with dtype 'float64', not 'float32'; name it"),
+        ("threads = 999\n", r"was measured with threads 999, not \d+; measure one"),
+    ],
+)
+def test_a_table_for_another_dtype_or_number_of_threads_is_refused(tmp_path, header, message):
+    path = written(tmp_path, f'{header}["{LAYER}"]\nforward = "naive"\n')
+    with pytest.raises(ValueError, match=message):
+        mc.use_conv_table(path)
+    assert room.choose("forward", parse(f"layer {LAYER}").problem) == "winograd"
+
+
+def test_a_table_says_what_it_was_measured_for(tmp_path):
+    path = tmp_path / "table.toml"
+    before = mc.get_num_threads()
+    try:
+        assert main(["tune", LAYER, "--rounds", "1", "--dtype", "float64", "--threads", "1", "-o", str(path)]) == 0
+        assert 'dtype = "float64"\nthreads = 1\n' in path.read_text()
+        mc.use_conv_table(path, dtype="float64")
+        with pytest.raises(ValueError, match="was measured with dtype 'float64', not 'float32'"):
+            mc.use_conv_table(path)
+    finally:
+        mc.set_num_threads(before)
+
+
 def test_explain_names_the_rule_the_work_and_the_refusals(capsys):
     assert main(["conv", "explain", "8x64x56x56 -> 64, 3x3 padding 1"]) == 0
     said = capsys.readouterr().out

@@ -74,7 +74,7 @@ def test_a_step_runs(capsys):
         (["crossover", "vgg16", "side", "8"], "crossover takes one layer, 'vgg16' has 9"),
         (["crossover", LAYER, "side", "8", "--picture", "/no/such/folder/p.png"], "there is no folder"),
         (["ops", "--only", "zzz"], "nothing contains zzz"),
-        (["ops", "--peers", "scipy"], "only torch is compared here, not scipy"),
+        (["ops", "--peers", "scipy"], "only torch and torch-kept are compared here, not scipy"),
         (["steps", "resnet19"], "no net 'resnet19'"),
         (["memory", "resnet19"], "no net 'resnet19'"),
         (["scaling", "--json", "/no/such/folder/r.json"], "there is no folder"),

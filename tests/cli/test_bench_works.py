@@ -1,9 +1,12 @@
 """Ops and steps: both libraries do the same thing, and a difference is not timed. Slopes come from sizes that grow."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from minicnn.bench import scaling, tables
+import minicnn as mc
+from minicnn.bench import report, scaling, tables
 from minicnn.bench.layers import parse
 from minicnn.bench.result import OK, WRONG
 from minicnn.cli import bench_steps
@@ -18,7 +21,7 @@ SMALL = {"softmax": "4x7", "cross_entropy": "4x7", "sgd": "resnet18"}
 def test_every_op_runs(op, which):
     prepare = op_works.provide("minicnn", 2)["prepare"]
     work = prepare(f"{op} {SMALL.get(op, '2x3x8x8')}", which)
-    assert np.isfinite(work.facts["shown"]).all()
+    assert all(np.isfinite(group).all() for group in work.facts["shown"])
     work.call()
 
 
@@ -30,7 +33,8 @@ def test_both_libraries_do_the_same(op):
     for name in ("minicnn", "torch"):
         prepare = op_works.provide(name, 2)["prepare"]
         shown[name] = [prepare(f"{op} {SMALL.get(op, '2x3x8x8')}", which).facts["shown"] for which in op_works.PASSES]
-    np.testing.assert_allclose(shown["minicnn"], shown["torch"], rtol=1e-4, atol=1e-5)
+    for ours, theirs in zip(shown["minicnn"], shown["torch"], strict=True):
+        assert tables.difference(ours, theirs) <= 1e-4
 
 
 def test_an_update_moves_five_numbers_a_parameter():
@@ -75,6 +79,52 @@ def test_what_differs_is_not_timed(theirs, verdict):
     assert ours.verdict == verdict
     assert bool(ours.rounds) == (verdict == OK)
     assert torch.rounds
+
+
+def test_without_a_peer_a_row_says_that_it_is_unchecked():
+    table = tables.Table("t", ["a"], lambda work: ("forward",), "", peers=(), rounds=2, seconds=0.01)
+    (ours,) = tables._rows(table, "a", "forward", {"minicnn": FakeDesk("minicnn", [1.0])})
+    assert ours.marks == ["auto", "unchecked"]
+    assert "minicnn (unchecked)" in report.lines([ours], {})
+
+
+def faulty(change):
+    """Our library, whose gradients (or new parameters) a function has spoilt."""
+    lib = libraries.load("minicnn", 2)
+    right = lib.grad
+    return SimpleNamespace(**{**vars(lib), "grad": lambda y, xs, gy: change(right(y, xs, gy))})
+
+
+FAULTS = {
+    "the second gradient is zero": lambda gs: [gs[0], *[g * 0.0 for g in gs[1:]]],
+    "the last column is wrong": lambda gs: [mc.ops.cat([gs[0][..., :-1], gs[0][..., -1:] * 1.5], -1), *gs[1:]],
+    "twice the gradient": lambda gs: [gs[0] * 2.0, *gs[1:]],
+    "two rows are exchanged": lambda gs: [mc.ops.cat([gs[0][1:2], gs[0][:1], gs[0][2:]], 0), *gs[1:]],
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_in_a_gradient_is_a_difference(fault):
+    op = op_works.OPS["batch_norm"]
+    right = op_works._op(libraries.load("minicnn", 2), op, (3, 5, 40, 40), "backward").facts["shown"]
+    wrong = op_works._op(faulty(FAULTS[fault]), op, (3, 5, 40, 40), "backward").facts["shown"]
+    assert tables.difference(wrong, right) > tables.AGREE
+    assert tables.difference(right, right) == 0
+
+
+def test_an_update_that_does_nothing_or_forgets_its_velocity_is_a_difference(monkeypatch):
+    monkeypatch.setitem(op_works._PARAMETERS, "small", [(30, 20), (30,)])
+    lib = libraries.load("minicnn", 2)
+    right = op_works._update(lib, "sgd", "small").facts["shown"]
+    idle = SimpleNamespace(**{**vars(lib), "sgd": lambda *_, **__: SimpleNamespace(step=lambda: None)})
+    plain = SimpleNamespace(**{**vars(lib), "sgd": lambda ps, momentum, **more: lib.sgd(ps, **more)})
+    for wrong in (idle, plain):
+        assert tables.difference(op_works._update(wrong, "sgd", "small").facts["shown"], right) > tables.AGREE
+
+
+def test_what_one_library_shows_alone_is_a_difference():
+    assert tables.difference([[1.0, 2.0]], [[1.0, 2.0], [1.0]]) > tables.AGREE
+    assert tables.difference([1.0, float("nan")], [1.0, 2.0]) > tables.AGREE
 
 
 def test_layers_grow_along_an_axis():

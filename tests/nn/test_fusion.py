@@ -117,6 +117,31 @@ def test_what_is_used_twice_or_not_declared_stays():
         assert (folded(x).detach().numpy() == net(x).detach().numpy()).all()
 
 
+def test_a_layer_that_does_more_than_its_base_is_not_folded():
+    class Doubled(nn.Conv2d):
+        def forward(self, input):
+            return 2.0 * super().forward(input) ** 2
+
+    x = mc.tensor(RNG.normal(size=(2, 2, 3, 3)))
+    for layer in (nn.ConvReLU2d(2, 2, 1), Doubled(2, 2, 1)):
+        net = trained(nn.Sequential(layer, nn.BatchNorm2d(2)))
+        folded = fold_batch_norms(net)
+        assert isinstance(folded[1], nn.BatchNorm2d)
+        assert close(folded(x), net(x))
+        with pytest.raises(TypeError, match="layer must be a convolution or Linear, got"):
+            fold_batch_norm(*net)
+
+
+@pytest.mark.parametrize("where", [0, 1])
+def test_hooks_keep_a_pair_as_it_is(where):
+    net = trained(nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2)))
+    net[where].register_forward_hook(lambda module, args, output: output * output)
+    x = mc.tensor(RNG.normal(size=(2, 2, 3, 3)))
+    folded = fold_batch_norms(net)
+    assert isinstance(folded[1], nn.BatchNorm2d)
+    assert close(folded(x), net(x))
+
+
 def test_untracked_statistics_stay():
     net = nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2, track_running_stats=False)).eval()
     assert isinstance(fold_batch_norms(net)[1], nn.BatchNorm2d)

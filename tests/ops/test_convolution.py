@@ -1,5 +1,7 @@
 """Convolution against loops, SciPy, its own algebra, and the published sizes."""
 
+import re
+
 import numpy as np
 import pytest
 from scipy.signal import correlate2d
@@ -222,5 +224,94 @@ def test_other_misfits_raise_too():
         ops.masked_conv2d(x, w, mc.tensor(np.ones((1, 1)), requires_grad=True))
     with pytest.raises(ValueError, match="weight must be"):
         ops.locally_connected2d(x, mc.tensor(np.zeros((2, 2, 1, 1, 2, 2))))
-    with pytest.raises(ValueError, match="grad_output must be"):
+    with pytest.raises(ValueError, match="grad_output must have shape"):
         ops.conv2d_weight_grad(x, (1, 1, 3, 3), x)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"groups": 2.0}, TypeError, "conv2d: groups must be an int, got 2.0"),
+        ({"groups": "2"}, TypeError, "conv2d: groups must be an int, got '2'"),
+        ({"stride": 1.0}, ValueError, "conv2d: stride must be an int or a pair of ints >= 1, got 1.0"),
+        ({"stride": np.array([1, 1])}, ValueError, "conv2d: stride must be an int or a pair"),
+        ({"dilation": np.array([1, 1])}, ValueError, "conv2d: dilation must be an int or a pair"),
+        ({"padding": np.array([1, 1])}, ValueError, "conv2d: padding must be an int or a pair"),
+    ],
+)
+def test_a_wrong_option_is_refused_and_does_not_spoil_later_calls(options, error, message):
+    x, w = mc.ones(1, 4, 5, 5), mc.ones(4, 2, 3, 3)
+    with pytest.raises(error, match=re.escape(message)):
+        ops.conv2d(x, w, **{"groups": 2, **options})
+    assert ops.conv2d(x, w, groups=2).shape == (1, 4, 3, 3)
+    assert ops.conv2d(x, w, groups=np.int64(2), stride=np.int64(1)).shape == (1, 4, 3, 3)
+
+
+def test_a_transposed_convolution_takes_whole_groups_only():
+    with pytest.raises(TypeError, match="conv_transpose2d: groups must be an int, got 2.0"):
+        ops.conv_transpose2d(mc.ones(1, 4, 5, 5), mc.ones(4, 2, 3, 3), groups=2.0)
+
+
+@pytest.mark.parametrize(
+    ("x", "size", "gy", "error", "message"),
+    [
+        (mc.ones(4, 5, 5), (4, 4, 3, 3), mc.ones(1, 4, 3, 3), ValueError, "input must be 4-d, got 3-d"),
+        (mc.ones(1, 4, 5, 5), (4, 4, 3), mc.ones(1, 4, 3, 3), ValueError, "weight_size must be (O, C / groups, KH"),
+        (mc.ones(1, 4, 5, 5), (4, 4, 3.0, 3), mc.ones(1, 4, 3, 3), ValueError, "weight_size must be (O, C / groups"),
+        (mc.ones(1, 4, 5, 5), (4, 4, 3, 3), mc.ones(1, 4, 5, 5), ValueError, "grad_output must have shape (1, 4, 3"),
+        (
+            mc.tensor(np.ones((1, 4, 5, 5), np.int64)), (4, 4, 3, 3), mc.tensor(np.ones((1, 4, 3, 3), np.int64)),
+            TypeError, "input must be float32 or float64",
+        ),
+        (
+            mc.ones(1, 4, 5, 5), (4, 4, 3, 3), mc.tensor(np.ones((1, 4, 3, 3))), TypeError,
+            "input and grad_output must have one dtype",
+        ),
+    ],
+)  # fmt: skip
+def test_a_weight_gradient_says_what_does_not_fit(x, size, gy, error, message):
+    with pytest.raises(error, match=re.escape(f"conv2d_weight_grad: {message}")):
+        ops.conv2d_weight_grad(x, size, gy)
+
+
+def test_what_ran_can_be_asked_without_a_graph():
+    x, w = mc.ones(1, 32, 8, 8), mc.ones(32, 32, 3, 3, requires_grad=True)
+    with mc.no_grad():
+        assert ops.conv2d(x, w).node is None
+    assert mc.conv_algorithm.last() == ("winograd", "auto", "auto", float("inf"))
+    with mc.conv_algorithm("im2col"):
+        y = ops.conv2d(x, w)
+    y.sum().backward()  # its convolutions are not the user's
+    assert mc.conv_algorithm.last() == ("im2col", "auto", "im2col", float("inf"))
+    ops.conv_transpose2d(x, w.detach())
+    assert mc.conv_algorithm.last().forward == "winograd"
+
+
+def test_a_bound_of_the_error_is_one_of_the_dtype():
+    x, w = mc.tensor(np.ones((1, 32, 8, 8))), mc.tensor(np.ones((32, 32, 3, 3)))
+    for bound, chosen in ((1e-8, "winograd"), (1e-14, "winograd_f2")):
+        with mc.conv_precision(bound):
+            ops.conv2d(x, w)
+        assert mc.conv_algorithm.last().forward == chosen
+    with mc.conv_precision(1e-16), pytest.raises(ValueError, match="conv_precision: no rule takes an algorithm"):
+        ops.conv2d(x, w)
+    with mc.conv_precision(1e-8), pytest.raises(ValueError, match="at most 1e-08 in float32; the least is 5e-06"):
+        ops.conv2d(mc.ones(1, 32, 8, 8), mc.ones(32, 32, 3, 3))
+
+
+def test_a_refusal_is_told_in_the_notation_of_layers():
+    message = re.escape("got 5x5 [1x4x9x9 -> 4, 5x5 stride 2 groups 2]")
+    with mc.conv_algorithm("winograd"), pytest.raises(ValueError, match=message):
+        ops.conv2d(mc.ones(1, 4, 9, 9), mc.ones(4, 2, 5, 5), stride=2, groups=2)
+
+
+def test_an_infinity_goes_further_with_winograd_and_fft_as_their_pages_say():
+    x, w = np.zeros((1, 32, 16, 16), np.float32), np.ones((32, 32, 3, 3), np.float32)
+    x[0, 0, 5, 5] = np.inf
+    touched = {}
+    for name in ("direct", "im2col", "winograd", "fft"):
+        with mc.conv_algorithm(name):
+            y = ops.conv2d(mc.tensor(x), mc.tensor(w), padding=1).numpy()[0, 0]
+        touched[name] = (~np.isfinite(y)).sum()
+        assert np.isposinf(y[4:7, 4:7]).all() == (name in {"direct", "im2col"})
+    assert touched["direct"] == touched["im2col"] == 9 < touched["winograd"] < touched["fft"] == 256

@@ -31,3 +31,16 @@ def test_a_difference_is_one_line():
         "b: unknown when saved, 2 now",
         "numpy: 2.4.6 when saved, 2.5.0 now",
     ]
+
+
+def test_a_table_of_measured_algorithms_is_a_difference(tmp_path):
+    then = environment.describe()
+    assert then["convolution table"] == "none"
+    file = tmp_path / "table.toml"
+    file.write_text('["2x4x9x9 -> 6, 3x3"]\nforward = "direct"\n')
+    mc.use_conv_table(file)
+    try:
+        [line] = environment.differences(then, environment.describe())
+    finally:
+        mc.use_conv_table(None)
+    assert line.startswith("convolution table: none when saved, 1 entries, ")

@@ -17,13 +17,19 @@ def to_host(array: Any) -> Any:
 class Uploader:
     """A batch is where it is needed: nothing to copy."""
 
-    def start(self, hosts: Sequence[Any]) -> list[Any]:
+    def mark(self) -> None:
+        """Nothing is under way."""
+
+    def start(self, hosts: Sequence[Any], after: None) -> list[Any]:
         """The arrays."""
         return list(hosts)
 
     def finish(self, started: list[Any]) -> list[Any]:
         """The arrays."""
         return started
+
+    def close(self) -> None:
+        """Nothing to wait for."""
 
 
 def uploader() -> Uploader:

@@ -1,7 +1,7 @@
 """Activations in one pass over memory: their gradients as numba loops, the sigmoid in cache-sized blocks.
 
 NumPy needs a pass for each operation of a formula; at sizes beyond the cache each pass costs as much as the whole
-loop here. Small arrays go through NumPy, whose call is cheaper than waking threads; the two compute the same bits.
+loop here. Small arrays go through NumPy, whose call is cheapest; the two compute the same bits.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from minicnn.backends.cpu import arrays, threads
 from minicnn.core.types import Array
 
 COMPILED = "fd"  # dtypes that numba computes with
-SMALL = 1 << 14  # elements below which a NumPy expression is faster than a parallel kernel
+SMALL = 1 << 12  # elements below which a NumPy expression is faster than a kernel
 
 
 def relu(x: Array) -> Array:
@@ -23,7 +23,7 @@ def relu(x: Array) -> Array:
     from minicnn.backends.cpu.activation_kernels import relu as run
 
     out = np.empty(x.shape, x.dtype)
-    run(np.ascontiguousarray(x).reshape(-1), out.reshape(-1))
+    run.sized(x.size, np.ascontiguousarray(x).reshape(-1), out.reshape(-1))
     return out
 
 
@@ -40,9 +40,9 @@ def relu_grad(gy: Array, y: Array) -> Array:
     out = np.empty(gy.shape, gy.dtype)
     if not gy.flags.c_contiguous and y.flags.c_contiguous and gy[0].size >= SMALL and gy[0].flags.c_contiguous:
         for part, source, target in zip(gy, y, out, strict=True):  # a slice of channels, as concatenation sends back
-            run(part.reshape(-1), source.reshape(-1), target.reshape(-1))
+            run.sized(part.size, part.reshape(-1), source.reshape(-1), target.reshape(-1))
         return out
-    run(*_contiguous(gy, y), out.reshape(-1))
+    run.sized(gy.size, *_contiguous(gy, y), out.reshape(-1))
     return out
 
 
@@ -53,7 +53,7 @@ def leaky_relu_grad(gy: Array, x: Array, slope: float) -> Array:
     from minicnn.backends.cpu.activation_kernels import leaky_relu_grad as run
 
     out = np.empty(gy.shape, gy.dtype)
-    run(*_contiguous(gy, x), out.reshape(-1), gy.dtype.type(slope))
+    run.sized(gy.size, *_contiguous(gy, x), out.reshape(-1), gy.dtype.type(slope))
     return out
 
 
@@ -64,7 +64,7 @@ def tanh_grad(gy: Array, y: Array, p: float, q: float) -> Array:
     from minicnn.backends.cpu.activation_kernels import tanh_grad as run
 
     out = np.empty(gy.shape, gy.dtype)
-    run(*_contiguous(gy, y), out.reshape(-1), gy.dtype.type(p), gy.dtype.type(q))
+    run.sized(gy.size, *_contiguous(gy, y), out.reshape(-1), gy.dtype.type(p), gy.dtype.type(q))
     return out
 
 
@@ -75,7 +75,7 @@ def sigmoid_grad(gy: Array, y: Array) -> Array:
     from minicnn.backends.cpu.activation_kernels import sigmoid_grad as run
 
     out = np.empty(gy.shape, gy.dtype)
-    run(*_contiguous(gy, y), out.reshape(-1))
+    run.sized(gy.size, *_contiguous(gy, y), out.reshape(-1))
     return out
 
 

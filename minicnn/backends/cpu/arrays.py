@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from minicnn.backends.cpu import threads
 
 PARALLEL = 1 << 17  # elements from which waking a second thread pays
+PARALLEL_LIGHT = 1 << 19  # the same where little is computed: one core reads and writes that many in 50 us
 PARALLEL_PRODUCT = 1 << 18  # multiplications up to which OpenBLAS too uses one thread
 LONG_SUM = 256  # rows from which a float32 sum over them is accumulated in float64
 ROW = 32  # numbers of a row, and rows, from which a loop over rows pays
@@ -23,10 +24,10 @@ BLOCK = 1 << 16  # elements of one block: inputs and output of a binary operatio
 Raw = NDArray[Any]
 
 
-def _elementwise(ufunc: np.ufunc) -> Callable[..., Any]:
+def _elementwise(ufunc: np.ufunc, least: int = PARALLEL_LIGHT) -> Callable[..., Any]:
     def call(*args: Any, out: Raw | None = None) -> Any:
         for a in args:
-            if isinstance(a, np.ndarray) and a.size >= PARALLEL:
+            if isinstance(a, np.ndarray) and a.size >= least:
                 return _in_blocks(ufunc, args, out)
         return ufunc(*args) if out is None else ufunc(*args, out=out)
 
@@ -94,23 +95,23 @@ subtract = _elementwise(np.subtract)
 multiply = _elementwise(np.multiply)
 divide = _elementwise(np.divide)
 negative = _elementwise(np.negative)
-power = _elementwise(np.power)
+power = _elementwise(np.power, PARALLEL)
 square = _elementwise(np.square)
-sqrt = _elementwise(np.sqrt)
+sqrt = _elementwise(np.sqrt, PARALLEL)
 reciprocal = _elementwise(np.reciprocal)
-exp = _elementwise(np.exp)
-expm1 = _elementwise(np.expm1)
-log = _elementwise(np.log)
-log1p = _elementwise(np.log1p)
-sin = _elementwise(np.sin)
-cos = _elementwise(np.cos)
-tanh = _elementwise(np.tanh)
+exp = _elementwise(np.exp, PARALLEL)
+expm1 = _elementwise(np.expm1, PARALLEL)
+log = _elementwise(np.log, PARALLEL)
+log1p = _elementwise(np.log1p, PARALLEL)
+sin = _elementwise(np.sin, PARALLEL)
+cos = _elementwise(np.cos, PARALLEL)
+tanh = _elementwise(np.tanh, PARALLEL)
 abs = _elementwise(np.absolute)
 absolute = abs
 sign = _elementwise(np.sign)
-maximum = _elementwise(np.maximum)
-minimum = _elementwise(np.minimum)
-logaddexp = _elementwise(np.logaddexp)
+maximum = _elementwise(np.maximum, PARALLEL)
+minimum = _elementwise(np.minimum, PARALLEL)
+logaddexp = _elementwise(np.logaddexp, PARALLEL)
 equal = _elementwise(np.equal)
 not_equal = _elementwise(np.not_equal)
 less = _elementwise(np.less)

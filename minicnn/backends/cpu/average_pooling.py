@@ -152,8 +152,9 @@ def _averages(x: Array, rows: Axis, columns: Axis) -> Array:
     planes = planes_of(x)
     out = (len(rows.start), len(columns.start))
     if out == (1, 1) and x.size and _covers(rows, x.shape[-2]) and _covers(columns, x.shape[-1]):
-        means = sums.row_sums(planes.reshape(len(planes), -1)) / (rows.divisor[0] * columns.divisor[0])
-        return means.astype(x.dtype, copy=False).reshape(*x.shape[:-2], 1, 1)
+        means = sums.row_sums(planes.reshape(len(planes), -1))
+        means /= x.dtype.type(rows.divisor[0] * columns.divisor[0])
+        return means.reshape(*x.shape[:-2], 1, 1)
     if out == x.shape[-2:] and _keeps(rows) and _keeps(columns):
         return planes.reshape(x.shape).copy()
     y = np.empty((len(planes), *out), x.dtype)

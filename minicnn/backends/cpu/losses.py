@@ -5,69 +5,16 @@ row with label y is q_c = (1 - smoothing) w_c [c = y] + smoothing / C w_c, and 0
 loss of the row is sum_c q_c (log sum exp z - z_c). Rows are summed in float64 over blocks of fixed size.
 """
 
+from functools import lru_cache
+
 import numpy as np
-from numba.core import types
-from numba.extending import overload
 
 from minicnn.backends.cpu.jit import inline, kernel, prange
+from minicnn.backends.cpu.softmax import softmax_rows, softmax_strip
 from minicnn.core.types import Array
 
 _POSITIONS = 512  # positions of one block: a strip of each class's plane, so that memory is read in order
 _SAMPLES = 128  # samples of one block where each has a single position
-
-
-def _exp(x):  # type: ignore[no-untyped-def]
-    """exp(x) for x <= 0, to one or two units in the last place; NaN stays.
-
-    numba calls the C library once per element for math.exp; this is vectorised. x = k ln 2 + r: 2^k by its bits, e^r
-    by a polynomial. One body for each dtype, chosen when a kernel is compiled.
-    """
-    return np.exp(x)
-
-
-@overload(_exp, jit_options={"error_model": "numpy", "nogil": True, "fastmath": {"contract"}})
-def _exp_of(x):  # type: ignore[no-untyped-def]
-    return _exp32 if x == types.float32 else _exp64
-
-
-def _exp32(x):  # type: ignore[no-untyped-def]
-    f = np.float32
-    t = max(f(-87.0), x)
-    k = np.floor(t * f(1.4426950408889634) + f(0.5))
-    r = t - k * f(0.693359375) + k * f(2.12194440e-4)  # ln 2 in two parts, of which the first is exact times k
-    e = f(1.0 / 5040.0)
-    e = e * r + f(1.0 / 720.0)
-    e = e * r + f(1.0 / 120.0)
-    e = e * r + f(1.0 / 24.0)
-    e = e * r + f(1.0 / 6.0)
-    e = e * r + f(0.5)
-    e = e * (r * r) + r + f(1.0)
-    y = e * np.int32((np.int32(k) + np.int32(127)) << np.int32(23)).view(np.float32)
-    y = f(0.0) if x < f(-87.0) else y
-    return x if x != x else y  # noqa: PLR0124 - NaN
-
-
-def _exp64(x):  # type: ignore[no-untyped-def]
-    t = max(-708.0, x)
-    k = np.floor(t * 1.4426950408889634 + 0.5)
-    r = t - k * 6.93145751953125e-1 - k * 1.42860682030941723212e-6
-    e = 1.0 / 6227020800.0
-    e = e * r + 1.0 / 479001600.0
-    e = e * r + 1.0 / 39916800.0
-    e = e * r + 1.0 / 3628800.0
-    e = e * r + 1.0 / 362880.0
-    e = e * r + 1.0 / 40320.0
-    e = e * r + 1.0 / 5040.0
-    e = e * r + 1.0 / 720.0
-    e = e * r + 1.0 / 120.0
-    e = e * r + 1.0 / 24.0
-    e = e * r + 1.0 / 6.0
-    e = e * r + 0.5
-    e = e * r + 1.0
-    e = e * r + 1.0
-    y = e * np.int64((np.int64(k) + np.int64(1023)) << np.int64(52)).view(np.float64)
-    y = 0.0 if x < -708.0 else y
-    return x if x != x else y  # noqa: PLR0124 - NaN
 
 
 @inline
@@ -112,61 +59,14 @@ def _count(samples, positions):  # type: ignore[no-untyped-def]
     return samples * ((positions + _POSITIONS - 1) // _POSITIONS)
 
 
+@lru_cache(maxsize=8)
+def _ones(classes: int) -> Array:
+    return np.ones(classes)
+
+
 def _weights(weight: Array | None, classes: int) -> Array:
-    """Class weights in float64, ones where there are none."""
-    return np.ones(classes) if weight is None else np.ascontiguousarray(weight, dtype=np.float64)
-
-
-@inline
-def _softmax_rows(z, p, top, norm):  # type: ignore[no-untyped-def]
-    """Probabilities of each row; maxima and sums of exponentials. One loop of exponentials over all rows."""
-    for n in range(z.shape[0]):
-        best = z[n, 0]
-        for c in range(1, z.shape[1]):
-            v = z[n, c]
-            best = v if (v > best) | (v != v) else best  # noqa: PLR0124 - NaN
-        top[n] = best
-        for c in range(z.shape[1]):
-            p[n, c] = z[n, c] - best
-    flat = p.reshape(-1)
-    for i in range(flat.size):
-        flat[i] = _exp(flat[i])  # type: ignore[no-untyped-call]
-    for n in range(z.shape[0]):
-        total = 0.0
-        for c in range(z.shape[1]):
-            total += p[n, c]
-        norm[n] = total
-        scale = z.dtype.type(1.0 / total)
-        for c in range(z.shape[1]):
-            p[n, c] *= scale
-
-
-@inline
-def _softmax_strip(z, p, top, norm, s0, s1):  # type: ignore[no-untyped-def]
-    """Probabilities over the first axis at positions s0..s1-1; maxima and sums of exponentials there.
-
-    Rows are cut as z[c][s0:s1], which numba knows to be contiguous (z[:, s0:s1][c] would not be vectorised).
-    """
-    for i in range(top.size):  # (a slice assignment would compile NumPy's broadcasting and its error messages)
-        top[i], norm[i] = z[0, s0 + i], 0.0
-    for c in range(1, z.shape[0]):
-        x = z[c][s0:s1]
-        for i in range(x.size):
-            v, best = x[i], top[i]
-            top[i] = v if (v > best) | (v != v) else best  # noqa: PLR0124 - NaN
-    for c in range(z.shape[0]):
-        x, y = z[c][s0:s1], p[c][s0:s1]
-        for i in range(x.size):
-            y[i] = _exp(x[i] - top[i])  # type: ignore[no-untyped-call]
-        for i in range(x.size):
-            norm[i] += y[i]
-    scale = np.empty(top.size, z.dtype)
-    for i in range(scale.size):
-        scale[i] = 1.0 / norm[i]
-    for c in range(z.shape[0]):
-        y = p[c][s0:s1]
-        for i in range(y.size):
-            y[i] *= scale[i]
+    """Class weights in float64, ones where there are none; for reading."""
+    return _ones(classes) if weight is None else np.ascontiguousarray(weight, dtype=np.float64)
 
 
 @inline
@@ -188,9 +88,9 @@ def _forward_block(  # type: ignore[no-untyped-def]
     count = (n1 - n0) * (s1 - s0)  # several samples, or several positions of one
     top, norm = np.empty(count, z.dtype), np.empty(count, np.float64)
     if positions == 1:
-        _softmax_rows(z[n0:n1].reshape(count, classes), p[n0:n1].reshape(count, classes), top, norm)
+        softmax_rows(z[n0:n1].reshape(-1), p[n0:n1].reshape(-1), top, norm)
     else:
-        _softmax_strip(z[n0], p[n0], top, norm, s0, s1)
+        softmax_strip(z[n0], p[n0], top, norm, s0, s1)
     for i in range(count):
         norm[i] = _log(norm[i])
     share, spread = smoothing / classes, np.zeros(count)

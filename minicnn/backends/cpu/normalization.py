@@ -92,11 +92,16 @@ def _normalize_grad(gy, x, weight, mean, var, eps, gx, gweight, gbias):  # type:
                         sum_gx += tx * w[i]
                 else:
                     for r in range(parts):
-                        up, source = gy[a, b, r * run : (r + 1) * run], x[a, b, r * run : (r + 1) * run]
                         t, tx = 0.0, 0.0
-                        for i in range(run):
-                            t += up[i]
-                            tx += float(up[i]) * (source[i] - m)
+                        for low in range(r * run, (r + 1) * run, BLOCK):
+                            high = min(low + BLOCK, (r + 1) * run)
+                            up, source = gy[a, b, low:high], x[a, b, low:high]
+                            part, product = real(0), real(0)  # many lanes; float64 from block to block
+                            for i in range(up.size):
+                                part += up[i]
+                                product += up[i] * (source[i] - m)
+                            t += part
+                            tx += product
                         tx *= rstd
                         gbias[slot, g, r] += t
                         gweight[slot, g, r] += tx
@@ -190,11 +195,8 @@ def normalize_grad(
     if x.size:
         scale = _parameter(weight, 1, view, x.dtype)
         _normalize_grad(grads, rows, scale, mean, var, eps, gx, gweight, gbias)
-    return (
-        _back(gx, moved, view, x.shape),
-        gweight.sum(0).astype(x.dtype, copy=False),
-        gbias.sum(0).astype(x.dtype, copy=False),
-    )
+    sums = (parts[0] if slots == 1 else parts.sum(0) for parts in (gweight, gbias))
+    return (_back(gx, moved, view, x.shape), *(total.astype(x.dtype, copy=False) for total in sums))
 
 
 def scale_shift(x: Array, scale: Array, shift: Array, view: Shape) -> Array:

@@ -40,8 +40,10 @@ def where(condition: Array, x: Any, y: Any) -> Array:
         return np.where(condition, x, y)
     out = np.empty(shape, dtype)
     if len(whole) == 2:
-        _select(condition.reshape(-1), x.reshape(-1), y.reshape(-1), out.reshape(-1))
+        _select.sized(out.size, condition.reshape(-1), x.reshape(-1), y.reshape(-1), out.reshape(-1))
     else:
         number = dtype.type(y if np.ndim(x) else x)
-        _select_number(condition.reshape(-1), not np.ndim(x), number, whole[0].reshape(-1), out.reshape(-1))
+        _select_number.sized(
+            out.size, condition.reshape(-1), not np.ndim(x), number, whole[0].reshape(-1), out.reshape(-1)
+        )
     return out

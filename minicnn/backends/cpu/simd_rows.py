@@ -288,3 +288,39 @@ def dot(typingctx, a, a0, b, b0, length):  # type: ignore[no-untyped-def]
     """The sum of a[a0 + j] * b[b0 + j], j < length; WAYS vectors of partial sums, joined in a fixed order."""
     whole = types.intp
     return a.dtype(a, whole, b, whole, whole), _outlined("dot", _dot)
+
+
+def _largest(emit: _Rows, builder: Any, args: Any) -> Any:
+    row = emit.pointer(0, args[1])
+    bests = [cgutils.alloca_once(builder, emit.vector) for _ in range(WAYS)]
+    first = emit.spread(builder.load(row))
+    for place in bests:
+        builder.store(first, place)
+
+    def step(place: Any, at: Any, mask: Any = None) -> None:
+        value, best = emit.load(builder.gep(row, [at]), mask), builder.load(place)
+        larger = builder.fcmp_ordered(">", value, best)
+        larger = larger if mask is None else builder.and_(larger, mask)
+        builder.store(builder.select(larger, value, best), place)
+
+    run = ir.Constant(_I64, WAYS * emit.count)
+    runs = builder.sdiv(args[2], run)
+    with cgutils.for_range(builder, runs) as loop:
+        here = builder.mul(loop.index, run)
+        for way, place in enumerate(bests):
+            step(place, builder.add(here, ir.Constant(_I64, way * emit.count)))
+    done = builder.mul(runs, run)
+    emit.over(builder.sub(args[2], done), lambda at, mask: step(bests[0], builder.add(done, at), mask))
+    for place in bests[1:]:
+        value, best = builder.load(place), builder.load(bests[0])
+        builder.store(builder.select(builder.fcmp_ordered(">", value, best), value, best), bests[0])
+    name = f"llvm.vector.reduce.fmax.v{emit.count}f{8 * emit.item}"
+    kind = ir.FunctionType(emit.number, [emit.vector])
+    function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+    return builder.call(function, [builder.load(bests[0])])
+
+
+@intrinsic
+def largest(typingctx, a, a0, length):  # type: ignore[no-untyped-def]
+    """The largest of a[a0 + j], j < length (at least one); NaN if the first is, other NaNs are passed over."""
+    return a.dtype(a, types.intp, types.intp), _outlined("largest", _largest)

@@ -38,18 +38,18 @@ def add(a: Array, b: Array, out: Array | None) -> Array:
     """``a + b`` for contiguous arrays of one shape and dtype; ``out`` may be one of them."""
     if out is None:
         out = np.empty(a.shape, a.dtype)
-        _add(a.reshape(-1), b.reshape(-1), out.reshape(-1))
+        _add.sized(a.size, a.reshape(-1), b.reshape(-1), out.reshape(-1))
     elif out is a:
-        _add_to(a.reshape(-1), b.reshape(-1))
+        _add_to.sized(a.size, a.reshape(-1), b.reshape(-1))
     elif out is b:
-        _add_to(b.reshape(-1), a.reshape(-1))
+        _add_to.sized(a.size, b.reshape(-1), a.reshape(-1))
     else:
-        _add(a.reshape(-1), b.reshape(-1), out.reshape(-1))
+        _add.sized(a.size, a.reshape(-1), b.reshape(-1), out.reshape(-1))
     return out
 
 
 def row_sums(x: Array) -> Array:
     """Sums along the last axis of a contiguous array."""
     out = np.empty(x.shape[:-1], x.dtype)
-    _row_sums(x.reshape(-1, x.shape[-1]), out.reshape(-1))
+    _row_sums.sized(x.size, x.reshape(-1, x.shape[-1]), out.reshape(-1))
     return out

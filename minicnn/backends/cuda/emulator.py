@@ -77,13 +77,19 @@ class Uploader:
 
     _namespace: Any = emulated_arrays
 
-    def start(self, hosts: Sequence[Any]) -> list[Array]:
+    def mark(self) -> None:
+        """Nothing is under way."""
+
+    def start(self, hosts: Sequence[Any], after: None) -> list[Array]:
         """Copy."""
         return [self._namespace.array(host) for host in hosts]
 
     def finish(self, started: list[Array]) -> list[Array]:
         """The arrays."""
         return started
+
+    def close(self) -> None:
+        """Nothing to wait for."""
 
 
 LISTENERS: list[Any] = []  # called with every launch before it runs, as ``run`` is (``recording.py``)

@@ -17,10 +17,11 @@ _place: Any = None  # the device of this process
 def start(threads: int, device: str = "cpu") -> None:
     """Set the threads and the device."""
     global _place
-    import minicnn
+    import minicnn.backends  # noqa: F401 - registers the devices
+    from minicnn.backends.cpu.threads import set_num_threads
     from minicnn.core.device import device as find_device
 
-    minicnn.set_num_threads(threads)
+    set_num_threads(threads)
     _place = find_device(device)
 
 
@@ -70,6 +71,12 @@ def make(which: str, layer: Layer, algorithm: str) -> Callable[[Array, Array], A
     if which == "input_grad":
         return lambda gy, w: room.input_grad(gy, w, p, algorithm)
     return lambda gy, x: room.weight_grad(gy, x, p, algorithm)
+
+
+def fused(layer: Layer, algorithm: str) -> Callable[[Array, Array, Array], Array]:
+    """``max(conv(x, w) + bias, 0)`` by an algorithm's name."""
+    room, p = _room(), layer.problem
+    return lambda x, w, bias: room.forward(x, w, bias, p, algorithm, relu=True)
 
 
 def facts(which: str, layer: Layer, dtype: str, algorithm: str) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """PyTorch: ``conv2d`` without a graph, and ``aten.convolution_backward`` with one gradient requested."""
 
+import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,22 +15,29 @@ _place = "cpu"
 
 
 def start(threads: int, device: str = "cpu") -> None:
-    """Import it. oneDNN stays as it comes, on; cuDNN may try its algorithms, in float32 and not TF32."""
+    """Import it. oneDNN stays as it comes, on; cuDNN may try its algorithms, in TF32 only where that was asked for."""
     global _place
     import torch
 
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = True
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    rounded = os.environ.get("CUPY_TF32") == "1"  # the same switch for all contenders
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = rounded
     _place = device
 
 
 def clock(call: Callable[[], object], count: int) -> float:
-    """Seconds between two events."""
+    """Seconds between two events; the device is kept busy while the calls are launched."""
     import torch
 
     begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     torch.cuda.synchronize()
+    start = time.perf_counter()
+    for _ in range(count):
+        call()
+    launching = time.perf_counter() - start
+    torch.cuda.synchronize()
+    torch.cuda._sleep(int(launching * 1.5 * 2e9))
     begin.record()
     for _ in range(count):
         call()

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.bench.layers import Layer
+from minicnn.bench.result import FORWARD_KEPT
 from minicnn.core.types import Array
 
 PACKAGE = "autograd"
@@ -37,6 +38,11 @@ def back(array: Array) -> Array:
     return np.asarray(array)
 
 
+def facts(which: str, layer: Layer, dtype: str, algorithm: str) -> dict[str, Any]:
+    """What its forward half made is there when a gradient is timed."""
+    return {"marks": [] if which == "forward" else [FORWARD_KEPT]}
+
+
 def make(which: str, layer: Layer, algorithm: str) -> Callable[[Array, Array], Any]:
     """The pass; a gradient's forward half runs once, for the arrays first seen."""
     import autograd.numpy as anp
@@ -51,7 +57,7 @@ def make(which: str, layer: Layer, algorithm: str) -> Callable[[Array, Array], A
 
     if which == "forward":
         return forward
-    rules: dict[int, Any] = {}
+    rules: dict[int, tuple[Array, Any]] = {}  # the array is kept, or another one could get its number
 
     def gradient(gy: Array, other: Array) -> Any:
         if id(other) not in rules:
@@ -59,7 +65,7 @@ def make(which: str, layer: Layer, algorithm: str) -> Callable[[Array, Array], A
                 rule, _ = make_vjp(lambda x: forward(x, other), np.zeros(p.x_shape, gy.dtype))
             else:
                 rule, _ = make_vjp(lambda w: forward(other, w), np.zeros(p.w_shape, gy.dtype))
-            rules[id(other)] = rule
-        return rules[id(other)](gy)
+            rules[id(other)] = other, rule
+        return rules[id(other)][1](gy)
 
     return gradient

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.bench.layers import Layer
+from minicnn.bench.result import WITH_FORWARD
 from minicnn.core.types import Array
 
 PACKAGE = "mygrad"
@@ -29,6 +30,11 @@ def into(array: Array) -> Array:
 def back(array: Any) -> Array:
     """The data of its tensor."""
     return np.asarray(getattr(array, "data", array))
+
+
+def facts(which: str, layer: Layer, dtype: str, algorithm: str) -> dict[str, Any]:
+    """Its gradients are timed with their forward call."""
+    return {"marks": [] if which == "forward" else [WITH_FORWARD]}
 
 
 def make(which: str, layer: Layer, algorithm: str) -> Callable[[Array, Array], Any]:

@@ -10,7 +10,7 @@ from minicnn.bench.worker import host_clock
 def load(name: str, threads: int) -> SimpleNamespace:
     """A library ready to be used with so many threads; ``library@device`` for one elsewhere than on the CPU."""
     library, _, device = name.partition("@")
-    return {"minicnn": _ours, "torch": _torch}[library](threads, device or "cpu")
+    return {"minicnn": _ours, "torch": _torch, "torch-kept": _torch}[library](threads, device or "cpu")
 
 
 def _ours(threads: int, device: str) -> SimpleNamespace:

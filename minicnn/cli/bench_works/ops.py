@@ -1,10 +1,11 @@
 """What a contender's process does for ``minicnn bench ops``: one op at one size, forward with its graph, or backward.
 
-A work is named ``OP SIZE``, as ``relu 8x64x112x112``. Both libraries get the same numbers, and give back a few of the
-result's, which must agree: that the ops are right is what the gradient sweep shows; here it shows that both do the
-same thing.
+A work is named ``OP SIZE``, as ``relu 8x64x112x112``. Both libraries get the same numbers, and show of every result
+some of its numbers, its sums and a projection, which must agree: that the ops are right is what the gradient sweep
+shows; here it shows that both do the same thing.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -17,7 +18,8 @@ from minicnn.bench.worker import Handler, Work
 from minicnn.cli.bench_works import libraries
 from minicnn.core.types import Array
 
-SHOWN = 64  # numbers of the result that are compared
+SHOWN = 64  # numbers of a result that are compared, besides its ends, sums and projection
+BLOCK = 1 << 20  # numbers that are projected at a time
 Shape = tuple[int, ...]
 
 
@@ -74,7 +76,8 @@ OPS = {
     "roi_pool": Op(_IMAGE, lambda lib, c, x: lib.roi("roi_pool")(x, c[0], 7), _boxes),
     "roi_align": Op(_IMAGE, lambda lib, c, x: lib.roi("roi_align")(x, c[0], 7, sampling_ratio=2), _boxes),
 }
-UPDATES = {"sgd": {"lr": 1e-6, "momentum": 0.9, "weight_decay": 1e-4}}
+UPDATES = {"sgd": {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4}}
+STEPS = 2  # of an optimiser before its parameters are compared: the velocity shows in the second
 PASSES = ("forward", "backward")
 SIZES = (  # those of ResNet-18 and VGG-11 at 8x3x224x224, U-Net at 2x3x256x256, LeNet at 64x1x32x32
     "relu 8x64x224x224", "relu 8x64x112x112", "relu 8x64x56x56", "relu 8x256x14x14", "relu 2x32x256x256",
@@ -124,13 +127,14 @@ def _op(lib: SimpleNamespace, op: Op, shape: Shape, which: str) -> Work:
     sent = draw.standard_normal(tuple(result.shape), np.float32)
     moved = sum(array.nbytes for array in arrays) + sent.nbytes
     if which == "forward":
-        facts = {"shown": _shown(lib.array(result)), "bytes": moved}
+        facts = {"shown": shown(lib.array(result)), "bytes": moved}
         return Work(lambda: op.apply(lib, constants, *inputs), facts, lib.clock)
     gradient = lib.tensor(sent, False)
     found = [lib.array(g) for g in lib.grad(result, inputs, gradient)]
     if any(np.may_share_memory(g, lib.array(gradient)) for g in found):  # handed on, not moved
         moved = 0
-    return Work(lambda: lib.grad(result, inputs, gradient), {"shown": _shown(found[0]), "bytes": moved}, lib.clock)
+    facts = {"shown": [group for g in found for group in shown(g)], "bytes": moved}
+    return Work(lambda: lib.grad(result, inputs, gradient), facts, lib.clock)
 
 
 def _update(lib: SimpleNamespace, op: str, net: str) -> Work:
@@ -143,12 +147,33 @@ def _update(lib: SimpleNamespace, op: str, net: str) -> Work:
         parameters.append(lib.tensor(draw.standard_normal(shape, np.float32), True))
         lib.set_grad(parameters[-1], draw.standard_normal(shape, np.float32))
     optimizer = lib.sgd(parameters, **UPDATES[op])
-    optimizer.step()
+    for _ in range(STEPS):
+        optimizer.step()
     moved = 5 * 4 * sum(int(np.prod(shape)) for shape in _PARAMETERS[net])
-    return Work(optimizer.step, {"shown": _shown(lib.array(parameters[0])), "bytes": moved}, lib.clock)
+    facts = {"shown": [group for one in parameters for group in shown(lib.array(one))], "bytes": moved}
+    return Work(optimizer.step, facts, lib.clock)
 
 
-def _shown(array: Array) -> list[float]:
-    flat = array.reshape(-1)
-    places = np.random.default_rng(1).integers(0, flat.size, SHOWN)
-    return [float(value) for value in flat[places]]
+def shown(array: Array) -> list[list[float]]:
+    """What is compared of a result, in groups, each beside the number that differences in it are measured by.
+
+    Numbers at equal distances, the first and the last rows and columns, and the largest; the sum beside the sum of
+    absolute values; a projection on random signs beside the norm.
+    """
+    flat = np.ascontiguousarray(array).reshape(-1)
+    if not flat.size:
+        return [[0.0]]
+    rows = array.reshape(-1, array.shape[-1]) if array.ndim else flat.reshape(1, 1)
+    ends = [part[:: max(1, part.size // SHOWN)] for part in (rows[0], rows[-1], rows[:, 0], rows[:, -1])]
+    places = np.linspace(0, flat.size - 1, SHOWN).astype(np.int64)
+    total = absolute = projection = square = 0.0
+    draw = np.random.default_rng(1)
+    for start in range(0, flat.size, BLOCK):
+        part = flat[start : start + BLOCK].astype(np.float64)
+        signs = draw.integers(0, 2, part.size, np.int8) * 2 - 1
+        total += float(part.sum())
+        absolute += float(np.abs(part).sum())
+        projection += float(part @ signs)
+        square += float(part @ part)
+    numbers = [*flat[places], *np.concatenate(ends), np.max(np.abs(flat))]
+    return [[float(number) for number in numbers], [total, absolute], [projection, math.sqrt(square)]]

@@ -185,6 +185,68 @@ def test_float32_stays_within_the_stated_error_also_for_sums_of_one_sign(name, l
             assert error(got, expected) <= bound
 
 
+LONG = {
+    "many channels": Problem(1, 1, 4096, 6, 6, 6, 6, 6, 3, 3, 1, 1, 1, 1),
+    "wide windows": Problem(1, 1, 2048, 6, 9, 9, 3, 3, 7, 7),
+    "as many as direct takes": Problem(1, 1, 2048 // 9, 6, 12, 12, 12, 12, 3, 3, 1, 1, 1, 1),
+    "large windows": Problem(1, 1, 4, 4, 96, 96, 96, 96, 31, 31, 1, 1, 15, 15),
+}
+
+
+@pytest.mark.parametrize("layer", LONG)
+@pytest.mark.parametrize("name", FAST)
+def test_long_sums_stay_within_the_stated_error_or_are_refused(name, layer):
+    p, module = LONG[layer], room.ALGORITHMS[name]
+    for shift in (0.0, 3.0):
+        x, w, gy, bias = [(a + shift).astype(np.float32) for a in arrays(p)]
+        for which, given in (("forward", (x, w, bias)), ("input_grad", (gy, w)), ("weight_grad", (gy, x))):
+            if module.cannot(which, p) is None:
+                single = getattr(module, which)(*given, p)
+                double = getattr(room.ALGORITHMS["im2col"], which)(*[a.astype(np.float64) for a in given], p)
+                assert error(single, double) <= module.ERROR, which
+
+
+def test_direct_says_that_a_sum_is_too_long():
+    with pytest.raises(ValueError, match=r"'direct' cannot .*: sums of 36864 products .* \[1x4096x6x6 -> 6, 3x3 pad"):
+        room.resolve("direct", "forward", LONG["many channels"])
+    assert room.ALGORITHMS["direct"].cannot("forward", LONG["as many as direct takes"]) is None
+
+
+LAYERS_FFT = {
+    "few channels": Problem(9, 1, 16, 512, 7, 7, 7, 7, 3, 3, 1, 1, 1, 1),
+    "one window": Problem(64, 1, 16, 120, 5, 5, 1, 1, 5, 5),
+    "512 maps": Problem(9, 1, 512, 512, 7, 7, 7, 7, 3, 3, 1, 1, 1, 1),
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS_FFT)
+def test_the_thread_count_does_not_change_a_spectrum(layer):
+    p, before, found = LAYERS_FFT[layer], threads.get_num_threads(), []
+    try:
+        for count in (1, 2, 3):
+            mc.set_num_threads(count)
+            found.append(passes("fft", p, *arrays(p, np.float32)))
+    finally:
+        mc.set_num_threads(before)
+    for results in zip(*found, strict=True):
+        for other in results[1:]:
+            np.testing.assert_array_equal(results[0], other)
+
+
+def test_large_windows_go_through_spectra_as_far_as_precision_lets_them():
+    p = Problem(1, 1, 16, 16, 96, 96, 96, 96, 31, 31, 1, 1, 15, 15)
+    for which in PASSES:
+        assert room.choose(which, p) == "fft"
+        assert "spectra" in room.explain(which, p).reason
+        assert room.choose(which, p._replace(kernel_h=5, kernel_w=5, top=2, left=2)) == "direct"
+        with pytest.raises(ValueError, match="no rule takes an algorithm with an error of at most 2e-07 in float32"):
+            room.choose(which, p, 2e-7)
+    small, chosen = Problem(1, 1, 4, 4, 8, 8, 8, 8, 3, 3, 1, 1, 1, 1), 5e-6
+    with pytest.raises(ValueError, match="the least is 5e-06"):
+        room.choose("forward", small, 2e-7)
+    assert room.choose("forward", small, chosen) == "direct"
+
+
 @pytest.mark.parametrize("problem", [2, "small maps", "pixels, strided", "channel by channel"])
 @pytest.mark.parametrize("name", FAST)
 def test_the_thread_count_does_not_change_a_bit(name, problem):
@@ -218,6 +280,59 @@ def test_workspace_stays_below_64_mebibytes_a_thread(name, layer):
     for which in PASSES:
         if not room.ALGORITHMS[name].cannot(which, BIG[layer]):
             assert room.ALGORITHMS[name].workspace(which, BIG[layer], 4) <= threads.get_num_threads() << 26
+
+
+HUGE = (  # of which some algorithm once took several times its share
+    Problem(1, 1, 1, 512, 256, 256, 256, 256, 3, 3, 1, 1, 1, 1),
+    Problem(1, 1, 3, 1024, 512, 512, 512, 512, 3, 3, 1, 1, 1, 1),
+    Problem(1, 1, 256, 256, 8, 4096, 8, 4096, 3, 3, 1, 1, 1, 1),
+    Problem(1, 1, 64, 64, 8, 16384, 8, 16384, 3, 3, 1, 1, 1, 1),
+    Problem(8, 1, 2048, 2048, 7, 7, 7, 7, 3, 3, 1, 1, 1, 1),
+    Problem(8, 1, 4096, 4096, 7, 7, 7, 7, 1, 1),
+    Problem(8, 1, 512, 4096, 7, 7, 1, 1, 7, 7),
+    Problem(8, 1, 512, 4096, 8, 8, 2, 2, 7, 7),
+    Problem(64, 1, 4, 4096, 7, 7, 7, 7, 3, 3, 1, 1, 1, 1),
+    Problem(8, 1, 512, 512, 14, 14, 14, 14, 3, 3, 1, 1, 1, 1),
+    Problem(1, 1, 2, 2, 4000, 4000, 1000, 1000, 3, 3, 1, 1, 0, 0, 1500, 1500),
+    Problem(2, 4096, 4096, 4096, 101, 101, 1, 1, 101, 101),
+)
+
+
+def larger(seed):
+    """A drawn problem with channels and maps as large as networks have them, or larger."""
+    p, rng = drawn(seed), np.random.default_rng(seed)
+    ci, co = (int(2 ** rng.uniform(0, 11)) for _ in range(2))
+    sizes = [int(2 ** rng.uniform(0, 12)) for _ in range(2)]
+    kernel = (3, 3) if seed % 2 else (p.kernel_h, p.kernel_w)
+    step = 1 if seed % 2 else p.stride_h
+    changes = {"in_channels": p.groups * ci, "out_channels": p.groups * co, "in_h": sizes[0], "in_w": sizes[1]}
+    p = p._replace(groups=1 if seed % 2 else p.groups, stride_h=step, stride_w=step, **changes)
+    return resized(p, kernel_h=kernel[0], kernel_w=kernel[1])
+
+
+@pytest.mark.parametrize("name", [name for name in room.ALGORITHMS if name not in {"fft", "naive"}])
+def test_no_pass_states_more_scratch_memory_than_the_bound(name):
+    module, done = room.ALGORITHMS[name], 0
+    before = threads.get_num_threads()
+    try:
+        for p in (*HUGE, *BIG.values(), *(larger(seed) for seed in range(100))):
+            for which in PASSES:
+                for item in (4, 8):
+                    if module.cannot(which, p) is None:
+                        for count in (1, 2, 5):
+                            mc.set_num_threads(count)
+                            assert module.workspace(which, p, item) <= count * item << 24, (which, p)
+                            done += 1
+    finally:
+        mc.set_num_threads(before)
+    assert done
+
+
+@pytest.mark.parametrize("p", HUGE)
+def test_the_automatic_choice_keeps_the_bound(p):
+    for which in PASSES:
+        module = room.ALGORITHMS[room.choose(which, p)]
+        assert module.workspace(which, p, 4) <= threads.get_num_threads() << 26
 
 
 @pytest.mark.parametrize("layer", LAYERS)

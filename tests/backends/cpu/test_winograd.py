@@ -132,5 +132,5 @@ def test_precision_excludes_the_larger_tile():
     for which in PASSES:
         assert room.choose(which, p) == "winograd"
         assert room.choose(which, p, 5e-6) == "winograd_f2"
-    with pytest.raises(ValueError, match="no algorithm has an error of at most 1e-12"):
+    with pytest.raises(ValueError, match="no rule takes an algorithm with an error of at most 1e-12"):
         room.choose("forward", p, 1e-12)

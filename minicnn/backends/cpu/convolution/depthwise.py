@@ -12,12 +12,15 @@ A channel may have several outputs (the channel multiplier). A NaN or infinity a
 elements of the gradients than it should (zero times infinity in the places that belong to no window).
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from minicnn.backends.convolution import Problem
 from minicnn.backends.cpu import simd, simd_rows, threads
 from minicnn.backends.cpu.convolution import planes as planes_of
 from minicnn.backends.cpu.convolution.planes import stage, survey, tap_offsets, unstage
+from minicnn.backends.cpu.convolution.scratch import too_large
 from minicnn.backends.cpu.jit import inline, kernel, prange
 from minicnn.core.types import Array
 
@@ -26,6 +29,7 @@ BAND = 1 << 14  # elements of a staged band of rows: 64 KiB of float32
 LARGEST = 1 << 22  # elements that the band of a single row may take
 
 
+@lru_cache(maxsize=1024)
 def cannot(which: str, p: Problem) -> str | None:
     """Why this algorithm cannot do that pass: every input channel must be a group."""
     if p.groups != p.in_channels:
@@ -33,13 +37,17 @@ def cannot(which: str, p: Problem) -> str | None:
     stage = planes_of.size(planes_of.layout(p), 1, p.out_w)
     if stage > LARGEST:
         return f"one row of a window needs {stage} numbers of scratch memory, more than {LARGEST}"
-    return None
+    return too_large(_memory(which, p, 4, 1), 4) or too_large(_memory(which, p, 8, 1), 8)
 
 
 def workspace(which: str, p: Problem, item: int) -> int:
     """Bytes of scratch memory of that pass, for arrays of ``item`` bytes an element."""
+    return _memory(which, p, item, threads.get_num_threads())
+
+
+def _memory(which: str, p: Problem, item: int, workers: int) -> int:
     partial = 8 * p.out_channels * p.taps if which == "weight_grad" else 0
-    return item * threads.get_num_threads() * (sum(_sizes(p, _band(p), item)) + p.taps) + partial
+    return item * workers * (sum(_sizes(p, _band(p), item)) + p.taps) + partial
 
 
 def operations(which: str, p: Problem) -> int:

@@ -26,6 +26,7 @@ import numpy as np
 
 from minicnn.backends.convolution import Problem
 from minicnn.backends.cpu import simd, simd_rows, threads
+from minicnn.backends.cpu.convolution.scratch import too_large, up
 from minicnn.backends.cpu.jit import inline, kernel, prange
 from minicnn.core.types import Array
 
@@ -35,6 +36,8 @@ POSITIONS = 1 << 12  # positions that a dot product covers before its sum goes t
 PARTS = 16  # parts of the batch whose weight gradients are summed apart, then joined in order
 PARTIALS = 1 << 20  # elements that these partial sums may take
 LARGEST = 1 << 22  # elements of staged input that one row may take: rows are not divided
+LINES = 1 << 21  # elements of y' that a weight gradient lays out at a time
+LONGEST = 2048  # products that are added one after the other: more of them round to more than ``ERROR``
 MARGIN = 64  # elements that a tile may read or write past the end
 ROWS, DOT_ROWS, COLUMNS, VECTORS = simd.ROWS, simd.DOT_ROWS, simd.COLUMNS, simd.VECTORS
 
@@ -70,42 +73,55 @@ class Sizes(NamedTuple):
     pitch: int  # one channel of results, rounded up to tiles
 
 
-def _sizes(p: Plan) -> Sizes:
+def _sizes(p: Plan, lines: int = 0) -> Sizes:
+    """The blocking; ``lines``: channels of y' that are laid out beside the staged planes."""
     planes, width = p.group_in * p.split_h * p.split_w, p.cols + p.reach_w
-    band = max(1, min(p.rows, BAND // max(1, planes * width) - p.reach_h))
+    band = min(p.rows, BAND // max(1, planes * width) - p.reach_h)
+    band = max(1, min(band, LINES // max(1, lines * width)) if lines else band)
     return Sizes(band, planes * (band + p.reach_h) * width + MARGIN, band * width + MARGIN)
 
 
+@lru_cache(maxsize=1024)
 def cannot(which: str, p: Problem) -> str | None:
-    """Why this algorithm cannot do that pass: a band of one row must fit into ``LARGEST``."""
-    found = [part[2] for part in _input_plans(p)] if which == "input_grad" else [_forward_plan(p)[2]]
-    stage = max((sizes.stage for sizes in found), default=0)
-    return (
-        f"one row of a window needs {stage} numbers of scratch memory, more than {LARGEST}" if stage > LARGEST else None
-    )
+    """Why this algorithm cannot do that pass: sums are too long, or a band of one row takes too much memory."""
+    if which == "input_grad":
+        plans = [part[:3] for part in _input_plans(p)]
+    else:
+        plans = [_sum_plan(p) if which == "weight_grad" else _forward_plan(p)]
+    stage = max((sizes.stage for _, _, sizes in plans), default=0)
+    if stage > LARGEST:
+        return f"one row of a window needs {stage} numbers of scratch memory, more than {LARGEST}"
+    longest = 0 if which == "weight_grad" else max((len(offsets) for _, offsets, _ in plans), default=0)
+    if longest > LONGEST:
+        return f"sums of {longest} products one after the other round too much, {LONGEST} are allowed"
+    return too_large(_memory(which, p, 4, 1), 4) or too_large(_memory(which, p, 8, 1), 8)
 
 
 def workspace(which: str, p: Problem, item: int) -> int:
     """Bytes of scratch memory of that pass, for arrays of ``item`` bytes an element."""
+    return _memory(which, p, item, threads.get_num_threads())
+
+
+def _memory(which: str, p: Problem, item: int, workers: int) -> int:
     each: int
     if which == "weight_grad":
-        plan, _, sizes = _forward_plan(p)
-        each = _together(p, plan, sizes) * (sizes.stage + _up(plan.group_out, DOT_ROWS) * sizes.pitch)
+        plan, _, sizes = _sum_plan(p)
+        each = _together(p, plan, sizes) * (sizes.stage + up(plan.group_out, DOT_ROWS) * sizes.pitch)
         partial = 8 * (_parts(p, plan, sizes) + 1) * p.out_channels * p.taps
     else:
         found = [_forward_plan(p)[2]] if which == "forward" else [part[2] for part in _input_plans(p)]
         each, partial = max(sizes.stage + ROWS * sizes.pitch for sizes in found), item * 2 * p.out_channels * p.taps
-    return item * threads.get_num_threads() * each + partial
+    return item * workers * each + partial
 
 
 def operations(which: str, p: Problem) -> int:
     """Floating-point operations of that pass, with the dropped positions and the rows that fill up a tile."""
     if which == "weight_grad":
-        plan, offsets, _ = _forward_plan(p)
-        found = [(plan, _up(plan.group_out, DOT_ROWS) * _up(len(offsets), COLUMNS))]
+        plan, offsets, _ = _sum_plan(p)
+        found = [(plan, up(plan.group_out, DOT_ROWS) * up(len(offsets), COLUMNS))]
     else:
         parts = [_forward_plan(p)] if which == "forward" else [part[:3] for part in _input_plans(p)]
-        found = [(plan, _up(plan.group_out, ROWS) * len(offsets)) for plan, offsets, _ in parts]
+        found = [(plan, up(plan.group_out, ROWS) * len(offsets)) for plan, offsets, _ in parts]
     return sum(2 * p.images * p.groups * each * plan.rows * (plan.cols + plan.reach_w) for plan, each in found)
 
 
@@ -129,7 +145,7 @@ def input_grad(gy: Array, w: Array, p: Problem) -> Array:
 
 def weight_grad(gy: Array, x: Array, p: Problem) -> Array:
     """Gradient of ``sum(gy * conv(x, w))`` by w."""
-    plan, offsets, sizes = _forward_plan(p)
+    plan, offsets, sizes = _sum_plan(p)
     parts = np.zeros((_parts(p, plan, sizes), p.out_channels, p.taps))
     images = _together(p, plan, sizes)
     _dot_products(x, gy, offsets, parts, plan, *sizes, images, simd.lanes(x.itemsize), threads.get_num_threads())
@@ -150,12 +166,13 @@ def _run(
 # -- plans: which element of the staged planes each tap reads ---------------------------------------------------
 
 
-def _up(n: int, multiple: int) -> int:
-    return -(-n // multiple) * multiple
+def _sum_plan(p: Problem) -> tuple[Plan, Array, Sizes]:
+    """The plan of the weight gradient, whose bands hold y' too."""
+    return _forward_plan(p, up(p.out_channels // p.groups, DOT_ROWS))
 
 
 @lru_cache(maxsize=512)
-def _forward_plan(p: Problem) -> tuple[Plan, Array, Sizes]:
+def _forward_plan(p: Problem, lines: int = 0) -> tuple[Plan, Array, Sizes]:
     """Stage x; tap (a, b) lies in plane (a*dilation % stride), shifted by a*dilation // stride rows."""
     ci, co = p.in_channels // p.groups, p.out_channels // p.groups
     reach_h, reach_w = (p.kernel_h - 1) * p.dilation_h // p.stride_h, (p.kernel_w - 1) * p.dilation_w // p.stride_w
@@ -164,7 +181,7 @@ def _forward_plan(p: Problem) -> tuple[Plan, Array, Sizes]:
     i, a, b = np.ogrid[:ci, : p.kernel_h, : p.kernel_w]
     a, b = a * p.dilation_h, b * p.dilation_w
     plane = (i * p.stride_h + a % p.stride_h) * p.stride_w + b % p.stride_w
-    sizes = _sizes(plan)
+    sizes = _sizes(plan, lines)
     row = plane * (sizes.band + reach_h) + a // p.stride_h
     return plan, (row * (p.out_w + reach_w) + b // p.stride_w).reshape(-1).astype(np.int64), sizes
 
@@ -210,7 +227,8 @@ def _together(p: Problem, plan: Plan, sizes: Sizes) -> int:
     """Images whose dot products are taken in one go: short ones leave too little to do between two additions."""
     if sizes.band < plan.rows:
         return 1
-    return max(1, min(POSITIONS // max(1, plan.rows * (plan.cols + plan.reach_w)), p.images // 8))
+    most = LINES // max(1, sizes.stage + up(plan.group_out, DOT_ROWS) * sizes.pitch)
+    return max(1, min(POSITIONS // max(1, plan.rows * (plan.cols + plan.reach_w)), p.images // 8, most))
 
 
 def _parts(p: Problem, plan: Plan, sizes: Sizes) -> int:

@@ -9,20 +9,27 @@ With planes of F = FH x FW points, zero beyond the image, and X, W, Y' the trans
 one small complex matrix product for each group. The planes are large enough that what wraps round is zero. A dilated
 kernel is the kernel with zeros between its taps; a strided convolution is the dense one with most results left out (its
 y' has zeros between), so it costs as much as that. Images and outputs are worked on in runs, which bound the spectra:
-those of a run's inputs are made once, those of the weights once for each run of images.
+those of a run's inputs are made once, those of the weights once for each run of images. Transforms and products are
+divided into blocks of fixed size, each on one thread, so that the number of threads does not change a result.
+
+A NaN or infinity in a plane makes every number of the result NaN that the plane has a part in.
 """
 
-from functools import lru_cache
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minicnn.backends.convolution import Problem
 from minicnn.backends.cpu import arrays, threads
+from minicnn.backends.cpu.convolution.scratch import LIMIT
 from minicnn.core.types import Array
 
 ERROR = 5e-6  # max |y - y64| / max |y64| in float32
-SPECTRA = 1 << 20  # complex numbers that the spectra of one factor of a run may take, unless one plane is larger
+SPECTRA = 1 << 19  # complex numbers that the spectra of one factor of a run may take, unless one plane is larger
+PLANES = 4  # planes that a thread transforms at a time
+BLOCKS = 64  # into which the products of all frequencies are divided
 
 
 class Sizes(NamedTuple):
@@ -41,7 +48,10 @@ def cannot(which: str, p: Problem) -> str | None:
 
 
 def workspace(which: str, p: Problem, item: int) -> int:
-    """Bytes of scratch memory of that pass: at most four copies of each spectrum at a time, padded planes included."""
+    """Bytes of scratch memory of that pass: at most four copies of each spectrum at a time, padded planes included.
+
+    May exceed 64 MiB a thread: a run holds whole planes of every channel.
+    """
     s, ci, co = _sizes(which, p), p.in_channels // p.groups, p.out_channels // p.groups
     inner = co if which == "input_grad" else ci
     images, weights, result = s.images * inner, s.outputs * inner, s.images * s.outputs
@@ -51,10 +61,16 @@ def workspace(which: str, p: Problem, item: int) -> int:
     return item * numbers + (8 * p.out_channels * p.taps if which == "weight_grad" else 0)
 
 
+def bounded(which: str, p: Problem) -> bool:
+    """Whether one thread keeps to what the other algorithms may take."""
+    return workspace(which, p, 4) <= 4 * LIMIT
+
+
 def operations(which: str, p: Problem) -> int:
     """Floating-point operations: 2.5 n log2 n for a real transform, 8 for a complex multiply-add."""
     s, ci, co = _sizes(which, p), p.in_channels // p.groups, p.out_channels // p.groups
-    planes = p.images * (p.in_channels + p.out_channels) + p.out_channels * ci
+    runs = -(-p.images // s.images)
+    planes = p.images * (p.in_channels + p.out_channels) + runs * p.out_channels * ci
     points = s.height * s.width
     products = 8 * s.frequencies * p.images * p.groups * ci * co
     return products + int(2.5 * planes * points * np.log2(max(points, 2)))
@@ -68,7 +84,7 @@ def forward(x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = Fal
         images = _spectra(_grouped(x, p)[n], s, "ngifk->fkgni")
         for o in _runs(weights.shape[1], s.outputs):
             filters = _spectra(_stuffed(weights[:, o], p), s, "goifk->fkgio").conj()
-            out[n, :, o] = _planes(arrays.matmul(images, filters), s, "fkgno->ngofk")[..., *_windows(p, s)]
+            out[n, :, o] = _planes(_products(images, filters), s, "fkgno->ngofk")[..., *_windows(p, s)]
     if bias is not None:
         arrays.add(y, bias[:, None, None], out=y)
     return arrays.maximum(y, 0, out=y) if relu else y
@@ -82,7 +98,7 @@ def input_grad(gy: Array, w: Array, p: Problem) -> Array:
         images = _spectra(_spread(_grouped(gy, p)[n], p, s), s, "ngofk->fkgno")
         for i in _runs(weights.shape[2], s.outputs):
             filters = _spectra(_stuffed(weights[:, :, i], p), s, "goifk->fkgoi")
-            out[n, :, i] = _planes(arrays.matmul(images, filters), s, "fkgni->ngifk")[..., : p.in_h, : p.in_w]
+            out[n, :, i] = _planes(_products(images, filters), s, "fkgni->ngifk")[..., : p.in_h, : p.in_w]
     return gx
 
 
@@ -95,7 +111,7 @@ def weight_grad(gy: Array, x: Array, p: Problem) -> Array:
         images = _spectra(_grouped(x, p)[n], s, "ngifk->fkgni")
         for o in _runs(gw.shape[1], s.outputs):
             results = _spectra(_spread(_grouped(gy, p)[n, :, o], p, s), s, "ngofk->fkgon").conj()
-            found = _planes(arrays.matmul(results, images), s, "fkgoi->goifk")[..., *taps]
+            found = _planes(_products(results, images), s, "fkgoi->goifk")[..., *taps]
             gw[:, o] += found[..., : p.kernel_h, : p.kernel_w]
     return gw.reshape(p.w_shape).astype(x.dtype)
 
@@ -156,8 +172,14 @@ def _spectra(planes: Array, s: Sizes, order: str) -> Array:
     """The transforms of real planes, in the given order of axes (``f``, ``k``: frequencies)."""
     from scipy.fft import rfft2
 
-    spectra = rfft2(planes, (s.height, s.width), workers=threads.get_num_threads())
-    return np.ascontiguousarray(np.einsum(order, spectra))
+    flat = planes.reshape(-1, *planes.shape[-2:])
+    spectra = np.empty((len(flat), s.height, s.width // 2 + 1), np.result_type(planes.dtype, np.complex64))
+
+    def transform(part: slice) -> None:
+        spectra[part] = rfft2(flat[part], (s.height, s.width), workers=1)
+
+    _divided(transform, len(flat), PLANES)
+    return np.ascontiguousarray(np.einsum(order, spectra.reshape(*planes.shape[:-2], *spectra.shape[1:])))
 
 
 def _planes(spectra: Array, s: Sizes, order: str) -> Array:
@@ -165,4 +187,36 @@ def _planes(spectra: Array, s: Sizes, order: str) -> Array:
     from scipy.fft import irfft2
 
     ordered = np.ascontiguousarray(np.einsum(order, spectra))
-    return irfft2(ordered, (s.height, s.width), workers=threads.get_num_threads(), overwrite_x=True)
+    flat = ordered.reshape(-1, *ordered.shape[-2:])
+    planes = np.empty((len(flat), s.height, s.width), spectra.real.dtype)
+
+    def transform(part: slice) -> None:
+        planes[part] = irfft2(flat[part], (s.height, s.width), workers=1, overwrite_x=True)
+
+    _divided(transform, len(flat), PLANES)
+    return planes.reshape(*ordered.shape[:-2], s.height, s.width)
+
+
+def _products(a: Array, b: Array) -> Array:
+    """Products of the matrices in the last two axes, each on one thread."""
+    left, right = a.reshape(-1, *a.shape[-2:]), b.reshape(-1, *b.shape[-2:])
+    out = np.empty((len(left), left.shape[1], right.shape[2]), a.dtype)
+
+    def multiply(part: slice) -> None:
+        np.matmul(left[part], right[part], out=out[part])
+
+    with _blas().limit(limits=1, user_api="blas"):
+        _divided(multiply, len(left), -(-len(left) // BLOCKS))
+    return out.reshape(*a.shape[:-1], b.shape[-1])
+
+
+@cache
+def _blas() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def _divided(task: Callable[[slice], None], total: int, step: int) -> None:
+    """The task on slices of that many, on all threads."""
+    threads.run(lambda block: task(slice(block * step, min((block + 1) * step, total))), -(-total // max(1, step)))

@@ -21,6 +21,7 @@ from minicnn.backends.convolution import Problem
 from minicnn.backends.cpu import blas, simd_rows, threads
 from minicnn.backends.cpu.convolution import planes as planes_of
 from minicnn.backends.cpu.convolution.planes import stage, survey, tap_offsets, unstage
+from minicnn.backends.cpu.convolution.scratch import too_large
 from minicnn.backends.cpu.jit import inline, kernel, prange
 from minicnn.core.types import Array
 
@@ -49,16 +50,22 @@ class Blocking(NamedTuple):
     side: int  # what the product of several images reads or writes
 
 
+@lru_cache(maxsize=1024)
 def cannot(which: str, p: Problem) -> str | None:
-    """Why this algorithm cannot do that pass; it can do all."""
-    return None
+    """Why this algorithm cannot do that pass: the staged plane of one channel takes too much memory."""
+    return too_large(_memory(which, p, 4, 1), 4) or too_large(_memory(which, p, 8, 1), 8)
 
 
 def workspace(which: str, p: Problem, item: int) -> int:
     """Bytes of scratch memory of that pass, for arrays of ``item`` bytes an element."""
+    return _memory(which, p, item, threads.get_num_threads())
+
+
+def _memory(which: str, p: Problem, item: int, workers: int) -> int:
     b = blocking(which, p)
-    partial = _parts(p, b) * p.out_channels * p.taps if which == "weight_grad" else 0
-    return item * (threads.get_num_threads() * (b.planes + b.columns + b.side) + partial)
+    parts = _parts(p, b) if which == "weight_grad" else 1
+    partial = parts * p.out_channels * p.taps if parts > 1 else 0  # a single part is the result
+    return item * (workers * (b.planes + b.columns + b.side) + partial)
 
 
 def operations(which: str, p: Problem) -> int:
@@ -124,6 +131,8 @@ def blocking(which: str, p: Problem) -> Blocking:
     taps, size = p.kernel_h * p.kernel_w, p.out_h * p.out_w
     block = BLOCK[which]
     wanted = min(max(block // max(1, ci * taps), POSITIONS[which]), MOST_POSITIONS, max(1, block // taps))
+    if which != "forward":  # of several images, y' is gathered whole
+        wanted = min(wanted, max(1, PRODUCT // max(1, co)))
     images = even(p.images, min(wanted // max(1, size), -(-p.images // 2)))
     rows, cols = p.out_h, p.out_w
     if size > wanted:

@@ -55,7 +55,7 @@ def cannot(which: str, p: Problem) -> str | None:
 def workspace(which: str, p: Problem, item: int) -> int:
     """Bytes of scratch memory of that pass, for arrays of ``item`` bytes an element."""
     b = blocking(which, p)
-    partial = b.parts * p.out_channels * p.taps if which == "weight_grad" else 0
+    partial = b.parts * p.out_channels * p.taps if which == "weight_grad" and b.parts > 1 else 0
     return item * (threads.get_num_threads() * sum(_sizes(which, p, b)) + partial)
 
 

@@ -19,7 +19,7 @@ Each core works on some rows of tiles at a time, small enough for its cache:
 Lavin, Gray, *Fast algorithms for convolutional neural networks*, CVPR 2016, sections 4 and 5.
 """
 
-from functools import partial
+from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -28,6 +28,7 @@ import numpy as np
 from minicnn.backends.convolution import Problem
 from minicnn.backends.cpu import simd, simd_blocks, threads
 from minicnn.backends.cpu.convolution import winograd_kernels as kernels
+from minicnn.backends.cpu.convolution.scratch import too_large, up
 from minicnn.backends.cpu.convolution.winograd_kernels import CHUNK, GROUP
 from minicnn.backends.cpu.simd_blocks import TILE_ROWS
 from minicnn.core.types import Array
@@ -38,7 +39,7 @@ LEAST_TILES = 72  # tiles of a block, by which the reading of transformed filter
 FEW = 4  # times as many output channels as tiles, from which transforming the filters costs more than the inputs
 PRIVATE = 3 << 16  # sums of a weight gradient that each part of the batch may have to itself
 PARTS = 16  # parts of the batch whose weight gradients are summed apart, then joined in order
-LARGEST = 1 << 24  # transformed filters that are kept: 64 MiB of float32
+LARGEST = 3 << 22  # transformed filters that are kept: 48 MiB of float32
 
 
 class Plan(NamedTuple):
@@ -80,23 +81,23 @@ def _blocked(plan: Plan, elements: int, channels: int) -> Plan:
 
 def _correlation(plan: Plan) -> tuple[Plan, bool, int, int]:
     """Blocks, whether by channels, and the elements of shared scratch memory and of each core's."""
-    ci, co, points = _up(plan.in_channels, plan.lanes), _up(plan.out_channels, plan.panel), _points(plan)
+    ci, co, points = up(plan.in_channels, plan.lanes), up(plan.out_channels, plan.panel), _points(plan)
     filters, lines = points * plan.in_channels * co, plan.images * plan.tiles_h
     by_channels = FEW * lines * plan.tiles_w <= plan.out_channels or filters > LARGEST
     if by_channels:
-        ci = _up(plan.in_channels, CHUNK)
+        ci = up(plan.in_channels, CHUNK)
         plan = _blocked(plan, SHARED, ci)
-        tiles = _up(plan.block * plan.tiles_w, TILE_ROWS)
+        tiles = up(plan.block * plan.tiles_w, TILE_ROWS)
         return plan, True, points * tiles * ci, points * plan.panel * (tiles + CHUNK)
     plan = _blocked(plan, CACHE, ci + min(co, GROUP))
     plan = plan._replace(block=max(1, min(plan.block, -(-lines // (2 * plan.workers)))))
-    tiles = _up(plan.block * plan.tiles_w, TILE_ROWS)
+    tiles = up(plan.block * plan.tiles_w, TILE_ROWS)
     return plan, False, filters, points * tiles * (ci + min(co, GROUP))
 
 
 def _sums(plan: Plan) -> tuple[Plan, int, int, int, int]:
     """Blocks, parts (0: by channels), the sums of one part, and the elements of scratch memory as above."""
-    rows, co, points = _up(plan.in_channels, plan.lanes), _up(plan.out_channels, plan.panel), _points(plan)
+    rows, co, points = up(plan.in_channels, plan.lanes), up(plan.out_channels, plan.panel), _points(plan)
     elements = points * rows * co
     if elements <= PRIVATE:
         plan = _blocked(plan, CACHE, rows + plan.panel)
@@ -107,6 +108,7 @@ def _sums(plan: Plan) -> tuple[Plan, int, int, int, int]:
     return plan, 0, elements, points * tiles * rows, points * tiles * plan.panel
 
 
+@lru_cache(maxsize=1024)
 def cannot(tile: int, which: str, p: Problem) -> str | None:
     """Why this algorithm cannot do that pass, or None."""
     if (p.kernel_h, p.kernel_w) != (3, 3):
@@ -115,15 +117,16 @@ def cannot(tile: int, which: str, p: Problem) -> str | None:
         return "stride and dilation must be 1"
     if p.groups > 1:
         return f"groups must be 1, got {p.groups}"
-    _, _, sums, _, _ = _sums(_plan(p, tile, 4))
-    if which == "weight_grad" and sums > LARGEST:
-        return f"{sums} transformed filters would be summed, more than {LARGEST}"
-    return None
+    return too_large(_memory(tile, which, p, 4, 1), 4) or too_large(_memory(tile, which, p, 8, 1), 8)
 
 
 def workspace(tile: int, which: str, p: Problem, item: int) -> int:
     """Bytes of scratch memory of that pass, for arrays of ``item`` bytes an element."""
-    plan = _plan(p, tile, item, which == "input_grad")
+    return _memory(tile, which, p, item, threads.get_num_threads())
+
+
+def _memory(tile: int, which: str, p: Problem, item: int, workers: int) -> int:
+    plan = _plan(p, tile, item, which == "input_grad")._replace(workers=workers)
     strip = (tile + 2) * (plan.tiles_w * tile + 2 + 2 * plan.lanes) * plan.lanes
     if which == "weight_grad":
         _, parts, sums, shared, each = _sums(plan)
@@ -157,7 +160,7 @@ def input_grad(tile: int, gy: Array, w: Array, p: Problem) -> Array:
 def _correlate(
     x: Array, w: Array, taps: tuple[int, int, bool], bias: Array | None, least: float, y: Array, plan: Plan
 ) -> None:
-    constants = np.zeros(_up(plan.out_channels, plan.panel), x.dtype)
+    constants = np.zeros(up(plan.out_channels, plan.panel), x.dtype)
     if bias is not None:
         constants[: plan.out_channels] = bias
     given = (x.reshape(-1), w.reshape(-1), *taps, constants, x.dtype.type(least), y.reshape(-1))
@@ -184,10 +187,6 @@ def weight_grad(tile: int, gy: Array, x: Array, p: Problem) -> Array:
 
 def _points(plan: Plan) -> int:
     return (plan.tile + 2) ** 2
-
-
-def _up(n: int, unit: int) -> int:
-    return -(-n // unit) * unit
 
 
 def of(tile: int, error: float) -> SimpleNamespace:
