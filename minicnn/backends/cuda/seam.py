@@ -177,7 +177,7 @@ def _integer(what: str, spelled: str, dtype: "np.dtype[Any]") -> _Converter:
 
     def convert(value: Any, _: Callable[[Any], bool]) -> Any:
         try:
-            number = int(value) if isinstance(value, np.bool_) else index(value)
+            number = value if type(value) is int else int(value) if isinstance(value, np.bool_) else index(value)
         except TypeError:
             raise TypeError(f"{what} must be {spelled}, got {value!r}") from None
         if not low <= number <= high:
