@@ -18,7 +18,11 @@ typedef unsigned char u8;
 
 #define KERNEL extern "C" __global__ void
 
+// A kernel that the emulator cannot run: it stands between #ifdef __CUDACC__ and #endif, beside a KERNEL that does the same.
+#define DEVICE_KERNEL KERNEL
+
 #ifdef __CUDACC__  // NVRTC and nvcc; kernels/emulator.hpp defines the other spelling
+#define CALLER  // ends the parameters of a function with a barrier: the emulator tells its calls apart by it
 #define SHARED(type, name, extent) __shared__ type name extent
 #define INFINITY_ (__int_as_float(0x7f800000))
 #endif
@@ -29,7 +33,7 @@ __device__ __forceinline__ i64 global_index() { return (i64)blockIdx.x * blockDi
 // Sum over the block, the same in every thread. `scratch` is a shared array of blockDim.x (a power of two) elements.
 // A tree of fixed shape: the order of addition depends on the block's size only.
 template <typename T>
-__device__ __forceinline__ T block_sum(T value, T* scratch) {
+__device__ __forceinline__ T block_sum(T value, T* scratch CALLER) {
   const int t = threadIdx.x;
   scratch[t] = value;
   __syncthreads();

@@ -85,14 +85,35 @@ def headers() -> list[Path]:
     return [h.parent for root in roots for h in sorted(root.glob("*/include/cuda_fp16.h"))]
 
 
-def table(stems: list[str]) -> str:
+class Compiled(NamedTuple):
+    """One file, compiled for one element type."""
+
+    stem: str
+    real: str
+    resources: dict[str, dict[str, Resources]]  # of each kernel, by architecture
+    errors: tuple[str, ...]
+
+
+def compile_all(job: tuple[str, str]) -> Compiled:
+    """A file and an element type, for every architecture; errors are collected."""
+    stem, real = job
+    resources, errors = {}, []
+    for architecture in (*ARCHITECTURES, PORTABLE):
+        try:
+            resources[architecture] = compile_file(stem, real, architecture)
+        except RuntimeError as error:
+            errors.append(str(error))
+    return Compiled(stem, real, resources, tuple(errors))
+
+
+def table(compiled: list[Compiled]) -> str:
     """A Markdown table of every kernel: registers on each architecture, shared memory and spills (float32)."""
     head = f"| kernel | {' | '.join(f'registers {a}' for a in ARCHITECTURES)} | shared bytes | spilled bytes |"
     lines = [head, "| --- |" + " ---: |" * (len(ARCHITECTURES) + 2)]
-    for stem in stems:
-        columns = [compile_file(stem, "float32", a) for a in ARCHITECTURES]
-        for name in sources.kernels(stem):
-            each = [column[name] for column in columns]
-            shared, spilled = max(r.shared for r in each), max(r.spilled for r in each)
-            lines.append(f"| {stem}.{name} | {' | '.join(str(r.registers) for r in each)} | {shared} | {spilled} |")
+    for each in (c for c in compiled if c.real == "float32"):
+        for kernel in sources.kernels(each.stem).values():
+            taken = [each.resources[a][kernel.name] for a in ARCHITECTURES]
+            numbers = *(r.registers for r in taken), max(r.shared for r in taken), max(r.spilled for r in taken)
+            label = f"{each.stem}.{kernel.name}" + (" (device only)" if kernel.device_only else "")
+            lines.append(f"| {label} | {' | '.join(map(str, numbers))} |")
     return "\n".join(lines)

@@ -4,7 +4,8 @@ They behave as CuPy's do where that could hide a fault: they are no NumPy arrays
 refuse to be mixed with host arrays, and reductions give arrays of no dimensions instead of NumPy scalars.
 """
 
-from functools import wraps
+import ctypes
+from functools import cache, wraps
 from typing import Any
 
 import numpy as np
@@ -27,10 +28,18 @@ class EmulatedArray(NDArrayOperatorsMixin):
         raise TypeError("cuda-emulated: an array of the device does not become a NumPy array by itself; use to_host")
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return _wrapped(getattr(ufunc, method))(*inputs, **kwargs)
+        return _ufunc(getattr(ufunc, method))(*inputs, **kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         return _wrapped(function)(*args, **kwargs)
+
+    @property
+    def dtype(self) -> "np.dtype[Any]":
+        return self.host.dtype  # type: ignore[no-any-return]
+
+    @property
+    def flags(self) -> Any:
+        return self.host.flags
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # such as __array_interface__, by which NumPy would help itself
@@ -74,7 +83,7 @@ class EmulatedArray(NDArrayOperatorsMixin):
 def _unwrap(value: Any) -> Any:
     if isinstance(value, EmulatedArray):
         return value.host
-    if isinstance(value, np.ndarray) and value.ndim:
+    if isinstance(value, np.ndarray):  # also one of no dimensions
         raise TypeError(f"cuda-emulated: a host array of shape {value.shape} was given to the device")
     if isinstance(value, tuple | list):
         return type(value)(_unwrap(v) for v in value)
@@ -113,6 +122,21 @@ def _wrapped(function: Any, owner: EmulatedArray | None = None) -> Any:
     return call
 
 
+def _ufunc(function: Any) -> Any:
+    """As ``_wrapped``; a list is no operand, as it is none of CuPy's."""
+    wrapped = _wrapped(function)
+
+    @wraps(function, updated=())
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(a, list | tuple) for a in args):
+            raise TypeError(
+                f"cuda-emulated: {getattr(function, '__name__', 'a ufunc')} takes arrays and numbers, no lists"
+            )
+        return wrapped(*args, **kwargs)
+
+    return call
+
+
 def _from_host(function: Any) -> Any:
     def call(source: Any, *args: Any, **kwargs: Any) -> Any:
         plain = source.host if isinstance(source, EmulatedArray) else source
@@ -121,20 +145,36 @@ def _from_host(function: Any) -> Any:
         result = function(plain, *args, **kwargs)
         if isinstance(source, EmulatedArray):
             return _wrap(result, source)
-        return EmulatedArray(np.array(result, order="C"))  # never the host's own memory
+        result = np.asarray(result)
+        return EmulatedArray(np.array(result, order="F" if result.flags.fnc else "C"))  # never the host's own memory
 
     return call
 
 
+def _unwritten(function: Any) -> Any:
+    """``empty`` whose bytes are 0xFF: a NaN, or -1, where a kernel left an element out."""
+    made = _wrapped(function)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        array = made(*args, **kwargs)
+        if array.host.size:
+            ctypes.memset(array.host.ctypes.data, 0xFF, array.host.nbytes)  # fresh, so it lies in one piece
+        return array
+
+    return call
+
+
+@cache  # and not this module's globals: NumPy has an `any` too
 def __getattr__(name: str) -> Any:
     found = getattr(np, name)
     if name in _FROM_HOST:
         found = _from_host(found)
+    elif name in {"empty", "empty_like"}:
+        found = _unwritten(found)
+    elif isinstance(found, np.ufunc):
+        ufunc, found = found, _ufunc(found)
+        for method in ("at", "reduce", "accumulate", "outer"):
+            setattr(found, method, _wrapped(getattr(ufunc, method)))
     elif callable(found) and not isinstance(found, type):
-        wrapped = _wrapped(found)
-        if isinstance(found, np.ufunc):
-            for method in ("at", "reduce", "accumulate", "outer"):
-                setattr(wrapped, method, _wrapped(getattr(found, method)))
-        found = wrapped
-    globals()[name] = found
+        found = _wrapped(found)
     return found

@@ -23,7 +23,11 @@ from minicnn.backends.cuda.emulated_arrays import EmulatedArray
 from minicnn.core.device import DeviceUnavailableError
 from minicnn.core.types import Array, Shape
 
-FLAGS = ("-std=c++20", "-O1", "-fno-strict-aliasing", "-ffp-contract=off", "-Wno-unknown-pragmas")
+FLAGS = (
+    "-std=c++20", "-O1", "-fno-strict-aliasing", "-ffp-contract=off", "-Wno-unknown-pragmas",
+    "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=0",  # or longjmp to another fiber is taken for an attack
+)  # fmt: skip
+_PATTERN = "-ftrivial-auto-var-init=pattern"  # locals that nobody wrote hold 0xFE; of g++ 12 and later
 _LOCK = threading.Lock()  # fibers take turns on one CPU thread
 
 
@@ -37,6 +41,8 @@ class EmulatedRuntime:
             raise DeviceUnavailableError("cuda-emulated: needs a C++20 compiler; found neither g++ nor $CXX")
 
     def run(self, kernel: sources.Kernel, real: "np.dtype[Any]", grid: Shape, block: Shape, args: list[Any]) -> None:
+        if kernel.device_only:
+            raise RuntimeError(f"{kernel.file}.{kernel.name} is a DEVICE_KERNEL: it needs a GPU, not cuda-emulated")
         library = load(kernel.file, real.name)
         values = [_value(a) for a in args]
         pointers = (ctypes.c_void_p * len(values))(*[v.ctypes.data for v in values])
@@ -69,12 +75,14 @@ class EmulatedRuntime:
 class Uploader:
     """Copies to the device, at once: there is nothing here that could go on meanwhile."""
 
+    _namespace: Any = emulated_arrays
+
     def mark(self) -> None:
         """Nothing is under way."""
 
     def start(self, hosts: Sequence[Any], after: None) -> list[Array]:
         """Copy."""
-        return [emulated_arrays.array(host) for host in hosts]
+        return [self._namespace.array(host) for host in hosts]
 
     def finish(self, started: list[Array]) -> list[Array]:
         """The arrays."""
@@ -101,6 +109,17 @@ def compiler() -> str | None:
     return shutil.which(os.environ.get("CXX", "g++"))
 
 
+@cache
+def _identity(path: str) -> tuple[str, ...]:
+    """What tells compilers apart, and the flags that this one knows besides FLAGS."""
+
+    def said(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run([path, *arguments], capture_output=True, text=True, input="", check=False)  # noqa: S603
+
+    known = said(_PATTERN, "-x", "c++", "-fsyntax-only", "-").returncode == 0
+    return path, said("--version").stdout, *((_PATTERN,) if known else ())
+
+
 def translation(stem: str, real: "np.dtype[Any]") -> str:
     """The C++ text of one kernel file: the emulator, the file itself, and an entry point for each kernel."""
     macros = "".join(f"#define {name} {word}\n" for name, word in sources.spelled(real).items())
@@ -108,6 +127,8 @@ def translation(stem: str, real: "np.dtype[Any]") -> str:
         macros += "typedef _Float16 __half;\n"  # of g++ 12 and later
     entries, table = [], []
     for kernel in sources.kernels(stem).values():
+        if kernel.device_only:
+            continue
         passed = ", ".join(
             f"*({'const ' if p.const else ''}{p.type}{'*' if p.pointer else ''}*)a[{i}]"
             for i, p in enumerate(kernel.parameters)
@@ -120,7 +141,7 @@ def translation(stem: str, real: "np.dtype[Any]") -> str:
         )
         table.append(f'if (name == "{kernel.name}") return launch_{kernel.name};')
     return (
-        f'{macros}#include "emulator.hpp"\n#line 1 "{stem}.cu"\n{sources.text(stem)}\n#line 1 "entries"\n'
+        f'{macros}#include "emulator.hpp"\n{sources.text(stem)}\n#line 1 "entries"\n'
         + "".join(entries)
         + 'extern "C" const char* emulator_message() { return emulator::message; }\n'
         + "#ifdef EMULATE_REPLAY\n"
@@ -133,13 +154,15 @@ def build(stem: str, real: "np.dtype[Any]", flags: tuple[str, ...], suffix: str)
     """Compile a kernel file, or find it compiled, in the cache; its name holds a hash of all that went in."""
     source = translation(stem, real)
     header = (sources.folder() / "emulator.hpp").read_text(encoding="utf-8")
-    command = [compiler() or "g++", *FLAGS, *flags, "-I", str(sources.folder()), "-x", "c++", "-", "-o"]
-    digest = hashlib.blake2s("\0".join([source, header, *FLAGS, *flags]).encode(), digest_size=8).hexdigest()
+    path, version, *more = _identity(compiler() or "g++")
+    options = [*FLAGS, *more, *flags, "-I", str(sources.folder())]
+    command = [path, *options, "-x", "c++", "-", "-o"]
+    digest = hashlib.blake2s("\0".join([source, header, path, version, *options]).encode(), digest_size=8).hexdigest()
     cache_folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minicnn" / "emulated"
     target = cache_folder / f"{stem}-{real.name}-{digest}{suffix}"
     if not target.exists():
         cache_folder.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f"{target.name}.{os.getpid()}")
+        partial = target.with_name(f"{target.name}.{os.getpid()}.{threading.get_ident()}")
         done = subprocess.run([*command, str(partial)], input=source, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode:
             raise RuntimeError(f"cuda-emulated: kernels/{stem}.cu does not compile for {real.name}:\n{done.stderr}")

@@ -1,16 +1,17 @@
-"""Launches written to files and run again outside Python, thread by thread, under a sanitizer.
+"""Launches written to files and run again outside Python under a sanitizer.
 
-The emulator's fibers are fast and find divergent barriers, but take turns, so no race can happen there. A recorded
-launch is replayed by a program made of the same kernel text, in which every CUDA thread is a thread of the system and
-every array a block of memory of its exact size: ThreadSanitizer sees races and missing barriers, AddressSanitizer
-sees overruns.
+A recorded launch is replayed by a program made of the same kernel text, in which the sanitizer knows every CUDA thread
+as a thread, and every array is a block of memory of its exact size: ThreadSanitizer sees races and missing barriers,
+AddressSanitizer sees overruns.
 """
 
+import ctypes
 import os
 import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from minicnn.backends.cuda.emulated_arrays import EmulatedArray
 from minicnn.core.types import Shape
 
 SANITIZERS = ("thread", "address")
-_FLAGS = ("-DEMULATE_THREADS", "-DEMULATE_REPLAY", "-g", "-pthread")
+_FLAGS = ("-DEMULATE_REPLAY", "-g")
 
 
 class Finding(NamedTuple):
@@ -40,26 +41,27 @@ class Finding(NamedTuple):
 
 
 @contextmanager
-def recording(folder: Path, threads: int = 2048, copies: int = 3) -> Iterator[set[str]]:
+def recording(folder: Path, threads: int = 2048, copies: int = 3, stems: list[str] | None = None) -> Iterator[set[str]]:
     """Write launches into ``folder/<stem>-<dtype>/``: of each kernel up to ``copies`` different ones.
 
-    Launches of more than ``threads`` threads are left out: a replay makes a thread of the system for each. Yields the
-    kernels that were written, as ``"file.kernel"``.
+    Launches of more than ``threads`` threads are left out, and files not among ``stems``. Yields the kernels
+    that were written, as ``"file.kernel"``.
     """
     written: set[str] = set()
     seen: dict[tuple[sources.Kernel, str], set[Any]] = {}
 
     def write(kernel: sources.Kernel, real: "np.dtype[Any]", grid: Shape, block: Shape, args: list[Any]) -> None:
-        shapes = tuple(a.shape if isinstance(a, EmulatedArray) else None for a in args)
-        launches = seen.setdefault((kernel, real.name), set())
-        if np.prod(grid) * np.prod(block) > threads or len(launches) >= copies or (grid, shapes) in launches:
+        if prod(grid) * prod(block) > threads or (stems is not None and kernel.file not in stems):
             return
-        launches.add((grid, shapes))
+        launches = seen.setdefault((kernel, real.name), set())
+        key = grid, block, tuple(a.shape if isinstance(a, EmulatedArray) else a for a in args)  # None: a null pointer
+        if len(launches) >= copies or repr(key) in launches:
+            return
+        launches.add(repr(key))
         written.add(f"{kernel.file}.{kernel.name}")
         place = folder / f"{kernel.file}-{real.name}"
         place.mkdir(parents=True, exist_ok=True)
-        data = [struct.pack("7I", *grid, *block, len(args)), *(_packed(a) for a in args)]
-        (place / f"{len(list(place.iterdir())):04}.{kernel.name}").write_bytes(b"".join(data))
+        (place / f"{len(list(place.iterdir())):04}.{kernel.name}").write_bytes(_packed(grid, block, args))
 
     emulator.LISTENERS.append(write)
     try:
@@ -68,27 +70,50 @@ def recording(folder: Path, threads: int = 2048, copies: int = 3) -> Iterator[se
         emulator.LISTENERS.remove(write)
 
 
-def _packed(argument: Any) -> bytes:
-    if argument is None:
-        return struct.pack("2Q", 0, 8) + bytes(8)
-    if isinstance(argument, EmulatedArray):
-        data: bytes = argument.host.tobytes()
-        return struct.pack("2Q", 1, len(data)) + data
-    value = np.asarray(argument).tobytes()
-    return struct.pack("2Q", 0, len(value)) + value
+def _packed(grid: Shape, block: Shape, args: list[Any]) -> bytes:
+    """The launch as ``kernels/emulator.hpp`` reads it: pieces of memory, then arguments that point into them.
+
+    Arguments that share bytes share a piece. It begins where the first of them does, at the same address modulo 16, and
+    ends with the last of them: what lies around a view in its owner is no part of the argument.
+    """
+    spans = sorted((_address(a), _address(a) + a.host.nbytes) for a in args if isinstance(a, EmulatedArray))
+    pieces: list[tuple[int, int]] = []
+    for start, stop in spans:
+        if pieces and start < pieces[-1][1]:
+            pieces[-1] = pieces[-1][0], max(stop, pieces[-1][1])
+        else:
+            pieces.append((start, stop))
+    data = [struct.pack("8I", *grid, *block, len(pieces), len(args))]
+    for start, stop in pieces:
+        data += [struct.pack("2Q", stop - start, start % 16), ctypes.string_at(start, stop - start)]
+    for argument in args:
+        if isinstance(argument, EmulatedArray):
+            at, end = _address(argument), _address(argument) + argument.host.nbytes
+            number = next(i for i, (start, stop) in enumerate(pieces) if start <= at and end <= stop)
+            data.append(struct.pack("3Q", 1, number, at - pieces[number][0]))
+        else:
+            value = bytes(8) if argument is None else np.asarray(argument).tobytes()
+            data += [struct.pack("3Q", 0, len(value), 0), value]
+    return b"".join(data)
+
+
+def _address(array: EmulatedArray) -> int:
+    return int(array.host.__array_interface__["data"][0])
 
 
 def replay(folder: Path, sanitizer: str) -> list[Finding]:
     """Run everything that :func:`recording` wrote there under ``"thread"`` or ``"address"``."""
-    findings = []
-    for place in sorted(p for p in folder.iterdir() if p.is_dir()):
-        stem, _, real = place.name.partition("-")
-        program = emulator.build(stem, np.dtype(real), (*_FLAGS, f"-fsanitize={sanitizer}"), f"-{sanitizer}")
-        launches = sorted(map(str, place.iterdir()))
-        options = {"TSAN_OPTIONS": "halt_on_error=1", "ASAN_OPTIONS": "detect_leaks=0"}
-        done = subprocess.run(  # noqa: S603 - a program that was just built
-            [str(program), *launches], capture_output=True, text=True, check=False, env=os.environ | options
-        )
-        report = "" if done.returncode == 0 else done.stderr or f"exit code {done.returncode}"
-        findings.append(Finding(stem, real, sanitizer, len(launches), report))
-    return findings
+    return [replay_file(place, sanitizer) for place in sorted(p for p in folder.iterdir() if p.is_dir())]
+
+
+def replay_file(place: Path, sanitizer: str) -> Finding:
+    """Run the launches of one kernel file and element type, ``folder/<stem>-<dtype>``."""
+    stem, _, real = place.name.partition("-")
+    program = emulator.build(stem, np.dtype(real), (*_FLAGS, f"-fsanitize={sanitizer}"), f"-{sanitizer}")
+    launches = sorted(map(str, place.iterdir()))
+    options = {"TSAN_OPTIONS": "halt_on_error=1", "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0"}
+    done = subprocess.run(  # noqa: S603 - a program that was just built
+        [str(program), *launches], capture_output=True, text=True, check=False, env=os.environ | options
+    )
+    report = "" if done.returncode == 0 else done.stderr or f"exit code {done.returncode}"
+    return Finding(stem, real, sanitizer, len(launches), report)

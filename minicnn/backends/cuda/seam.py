@@ -7,6 +7,8 @@ device they mean is the runtime that was entered by :func:`on`; ``Backend`` ente
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from operator import index
 from typing import Any, Protocol
 
 import numpy as np
@@ -97,18 +99,19 @@ def launch(name: str, grid: int | Shape, block: int | Shape, *args: Any, real: A
     TypeError, ValueError
         For arguments that the kernel's signature does not allow: a wrong dtype, a strided array, an int that overflows.
     """
-    kernel = sources.kernel(name)
+    kernel, reals = _signature(name)
     grids, blocks = _three("grid", name, grid), _three("block", name, block)
     if 0 in grids:
         return
     if len(args) != len(kernel.parameters):
         raise TypeError(f"{name}: takes {len(kernel.parameters)} arguments, got {len(args)}")
     if real is None:
-        reals = [a for p, a in zip(kernel.parameters, args, strict=True) if p.type == "real" and p.pointer]
-        real = next((a.dtype for a in reals if a is not None), np.float32)
+        real = next((args[i].dtype for i in reals if args[i] is not None), np.float32)
     real = np.dtype(real)
-    checked = [_checked(name, p, a, real) for p, a in zip(kernel.parameters, args, strict=True)]
-    runtime().run(kernel, real, grids, blocks, checked)
+    device = runtime()
+    is_array = device.is_array
+    checked = [convert(value, is_array) for convert, value in zip(_converters(name, real), args, strict=True)]
+    device.run(kernel, real, grids, blocks, checked)
 
 
 def elementwise(name: str, count: int, *args: Any, real: Any = None) -> None:
@@ -122,28 +125,74 @@ def packs(name: str, x: Array, *args: Any) -> None:
 
 
 def _three(what: str, name: str, sizes: int | Shape) -> tuple[int, int, int]:
-    given = (sizes,) if isinstance(sizes, int) else tuple(int(s) for s in sizes)
-    x, y, z = (*given, 1, 1)[:3]
-    if any(not 0 <= n <= limit for n, limit in zip((x, y, z), _LIMITS[what], strict=True)) or (
+    x, y, z = given = (sizes, 1, 1) if isinstance(sizes, int) else (*map(int, sizes), 1, 1)[:3]
+    most = _LIMITS[what]
+    if not (0 <= x <= most[0] and 0 <= y <= most[1] and 0 <= z <= most[2]) or (
         what == "block" and not 0 < x * y * z <= 1024
     ):
-        raise ValueError(f"{name}: {what} {given} is beyond a device's limits {_LIMITS[what]}")
+        raise ValueError(f"{name}: {what} {given} is beyond a device's limits {most}")
     return x, y, z
 
 
-def _checked(name: str, parameter: sources.Parameter, value: Any, real: "np.dtype[Any]") -> Any:
-    """The argument as its parameter's type, or an error that says what is wrong with it."""
-    dtype = sources.dtype_of(parameter.type, real)
-    if not parameter.pointer:
-        if dtype.kind in "iu" and not np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
-            raise ValueError(f"{name}: {parameter.name} = {value} does not fit {parameter.type}")
-        return dtype.type(value)
-    if value is None:
-        return None
-    if not runtime().is_array(value):
-        raise TypeError(f"{name}: {parameter.name} must be an array of the device, got {type(value).__name__}")
-    if value.dtype != dtype:
-        raise TypeError(f"{name}: {parameter.name} must be {dtype} ({parameter.type}), got {value.dtype}")
-    if not value.flags.c_contiguous:
-        raise ValueError(f"{name}: {parameter.name} must be contiguous, got strides {value.strides}")
-    return value
+@cache
+def _signature(name: str) -> tuple[sources.Kernel, tuple[int, ...]]:
+    """The kernel, and which of its parameters are ``real*``."""
+    kernel = sources.kernel(name)
+    return kernel, tuple(i for i, p in enumerate(kernel.parameters) if p.type == "real" and p.pointer)
+
+
+_Converter = Callable[[Any, Callable[[Any], bool]], Any]
+
+
+@cache
+def _converters(name: str, real: "np.dtype[Any]") -> tuple[_Converter, ...]:
+    """For each parameter what makes its type of an argument, or raises an error that says what is wrong with it."""
+    parameters = sources.kernel(name).parameters
+    return tuple(
+        (_array if p.pointer else _integer if sources.dtype_of(p.type, real).kind in "iub" else _number)(
+            f"{name}: {p.name}", p.type, sources.dtype_of(p.type, real)
+        )
+        for p in parameters
+    )
+
+
+def _array(what: str, spelled: str, dtype: "np.dtype[Any]") -> _Converter:
+    def convert(value: Any, is_array: Callable[[Any], bool]) -> Any:
+        if value is None:
+            return None
+        if not is_array(value):
+            raise TypeError(f"{what} must be an array of the device, got {type(value).__name__}")
+        if value.dtype != dtype:
+            raise TypeError(f"{what} must be {dtype} ({spelled}), got {value.dtype}")
+        if not value.flags.c_contiguous:
+            raise ValueError(f"{what} must be contiguous, got strides {value.strides}")
+        return value
+
+    return convert
+
+
+def _integer(what: str, spelled: str, dtype: "np.dtype[Any]") -> _Converter:
+    low, high = (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+    scalar = dtype.type
+
+    def convert(value: Any, _: Callable[[Any], bool]) -> Any:
+        try:
+            number = value if type(value) is int else int(value) if isinstance(value, np.bool_) else index(value)
+        except TypeError:
+            raise TypeError(f"{what} must be {spelled}, got {value!r}") from None
+        if not low <= number <= high:
+            raise ValueError(f"{what} = {value} does not fit {spelled}")
+        return scalar(number)
+
+    return convert
+
+
+def _number(what: str, spelled: str, dtype: "np.dtype[Any]") -> _Converter:
+    scalar = dtype.type
+
+    def convert(value: Any, _: Callable[[Any], bool]) -> Any:
+        if not isinstance(value, float | int | np.floating | np.integer):
+            raise TypeError(f"{what} must be {spelled}, got {value!r}")
+        return scalar(value)
+
+    return convert

@@ -15,7 +15,8 @@ TYPES = {
     "float": "float32", "double": "float64", "int": "int32", "i64": "int64", "unsigned": "uint32", "u8": "uint8",
     "bool": "bool", "int8": "int8",
 }  # fmt: skip
-_KERNEL = re.compile(r"^KERNEL\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(([^)]*)\)", re.MULTILINE)
+_KERNEL = re.compile(r"^(DEVICE_)?KERNEL\b", re.MULTILINE)
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _PARAMETER = re.compile(r"^(const\s+)?(\w+)\s*(\*?)\s*(?:__restrict__\s+)?(\w+)$")
 _LIST = re.compile(r"^#define ([A-Z]+) ((?:.*\\\n)*.*)$", re.MULTILINE)  # a word for several parameters
 _INCLUDE = re.compile(r'^#include "([\w.]+)"$', re.MULTILINE)
@@ -36,6 +37,7 @@ class Kernel(NamedTuple):
     file: str  # stem of the .cu file
     name: str
     parameters: tuple[Parameter, ...]
+    device_only: bool  # a DEVICE_KERNEL: the emulator cannot run it
 
 
 def folder() -> Path:
@@ -61,15 +63,16 @@ def text(stem: str) -> str:
     seen: set[str] = set()
 
     def expand(name: str) -> str:
-        source = _path(name).read_text(encoding="utf-8").replace("#pragma once\n", "")
+        source = _path(name).read_text(encoding="utf-8").replace("#pragma once\n", "\n")
 
         def put(match: re.Match[str]) -> str:
             if match[1] in seen:
                 return ""
             seen.add(match[1])
-            return expand(match[1])
+            following = source.count("\n", 0, match.end()) + 2  # compilers shall name the lines of the files
+            return f'{expand(match[1])}\n#line {following} "{name}"'
 
-        return _INCLUDE.sub(put, source)
+        return f'#line 1 "{name}"\n{_INCLUDE.sub(put, source)}'
 
     return expand(f"{stem}.cu")
 
@@ -82,13 +85,34 @@ def stems() -> list[str]:
 @cache
 def kernels(stem: str) -> dict[str, Kernel]:
     """The kernels of a file by name."""
-    source = text(stem)
+    source = _COMMENT.sub(lambda match: "\n" * match[0].count("\n") or " ", text(stem))
     lists = {word: meaning.replace("\\\n", " ") for word, meaning in _LIST.findall(source)}
 
     def spelled_out(inside: str) -> str:
         return re.sub(r"\b[A-Z]+\b", lambda match: lists.get(match[0], match[0]), inside)
 
-    return {name: Kernel(stem, name, _parameters(stem, name, spelled_out(p))) for name, p in _KERNEL.findall(source)}
+    found = {}
+    for match in _KERNEL.finditer(source):
+        name, inside = _head(stem, source, match.end())
+        found[name] = Kernel(stem, name, _parameters(stem, name, spelled_out(inside)), match[1] is not None)
+    words = len(re.findall(r"\b(?:DEVICE_)?KERNEL\b", re.sub(r"^#define.*", "", source, flags=re.MULTILINE)))
+    if words != len(found):
+        raise ValueError(f"kernels/{stem}.cu: {words} times KERNEL, but {len(found)} kernels; one begins each line")
+    return found
+
+
+def _head(stem: str, source: str, at: int) -> tuple[str, str]:
+    """The name of a kernel and what stands between its parentheses, behind ``__launch_bounds__(...)`` or not."""
+    while True:
+        match = re.compile(r"\s*(\w+)\s*\(").match(source, at)
+        if not match:
+            raise ValueError(f"kernels/{stem}.cu: no kernel's name behind KERNEL: {source[at : at + 40]!r}")
+        at, depth = match.end(), 1
+        while depth and at < len(source):
+            depth += {"(": 1, ")": -1}.get(source[at], 0)
+            at += 1
+        if match[1] != "__launch_bounds__":
+            return match[1], source[match.end() : at - 1]
 
 
 @cache
@@ -103,7 +127,7 @@ def kernel(name: str) -> Kernel:
 
 def _parameters(stem: str, name: str, inside: str) -> tuple[Parameter, ...]:
     found = []
-    for part in filter(None, (" ".join(p.split()) for p in re.sub(r"//[^\n]*", "", inside).split(","))):
+    for part in filter(None, (" ".join(p.split()) for p in inside.split(","))):
         match = _PARAMETER.match(part.replace("*__restrict__", "* __restrict__").replace("* ", "*"))
         if not match or (match[2] not in TYPES and match[2] not in {"real", "acc"}):
             raise ValueError(f"kernels/{stem}.cu: {name} has a parameter that a launch cannot fill: {part!r}")

@@ -1,0 +1,91 @@
+"""The launches that ``minicnn kernels sanitize`` records: every case of every op, and what no case launches."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn import optim
+from minicnn.backends.convolution import Problem
+from minicnn.backends.cuda import load_emulated, recording, sources
+from minicnn.core.tensor import tensor
+from minicnn.testing import parity
+from minicnn.testing.cases.case import all_cases
+
+_NETWORK = "inference and fused layers launch it, tests/backends/cuda compare it, its replay is still missing"
+_LARGE = "rows that a case is too small for; tests/backends/cuda compare it, its replay is still missing"
+_TILES = "128 x 128 tiles for a large convolution; the same text as *_small, which is replayed"
+UNLAUNCHED = {  # kernels that are not replayed, and why
+    "activations.relu_1": "the literal variant, which is there to be read",
+    **dict.fromkeys(("activations.bias_add", "activations.bias_relu"), _NETWORK),
+    **dict.fromkeys(("average_pooling.avg_pool2d_wide", "roi.gather_bins", "indexing.add_integers"), _LARGE),
+    **{f"convolution_gemm.{name}": _TILES for name in ("forward", "input_grad", "weight_grad")},
+    **{
+        f"normalization.{name}": _LARGE
+        for name in ("row_statistics", "row_normalize", "gradient_sums", "gradient_apply", "parameter_sums")
+    },
+}
+
+
+def record(folder: Path, stems: list[str], copies: int) -> set[str]:
+    """Record what these files are launched with, and give the kernels' names.
+
+    In float32; files whose text asks for the size of an element are other programs in float64 and float16, and are
+    recorded in these as well.
+    """
+    launched: set[str] = set()
+    for real in ("float32", "float64", "float16"):
+        wanted = [s for s in stems if real == "float32" or re.search(r"sizeof\((real|acc)\)", sources.text(s))]
+        if not wanted:
+            continue
+        with recording.recording(folder, copies=copies, stems=wanted) as written:
+            for case in all_cases():
+                parity.run(case, 0, real, "cuda-emulated")
+            _atomics(np.dtype(real))
+            _convolutions(np.dtype(real))
+            _optimizers(real)
+        launched |= written
+    return launched
+
+
+def _atomics(real: np.dtype[Any]) -> None:
+    """The scatters by atomics, with places that are hit several times."""
+    device = load_emulated()
+    rng, array = np.random.default_rng(0), device.arrays.array
+    gy = array(rng.standard_normal((2, 3, 4, 4)).astype(real))
+    device.pooling.scatter_planes_atomic(gy, array(rng.integers(-1, 9, gy.shape).astype(np.int32)), (5, 6))
+    rows = array(rng.standard_normal((40, 3)).astype(real))
+    device.indexing.add_rows_atomic(rows, array(rng.integers(0, 7, 40)), 7)
+    boxes = array(np.array([[0, 1, 1, 7, 9], [1, 0, 2, 8, 8], [0, 2, 1, 9, 9.0]]))
+    gy = array(rng.standard_normal((3, 2, 3, 2)).astype(real))
+    device.roi.roi_align_adjoint_atomic(gy, boxes, (2, 2, 10, 11), 0.5, True, 2, None)
+
+
+def _convolutions(real: np.dtype[Any]) -> None:
+    """Every algorithm that can do a small problem."""
+    device = load_emulated()
+    rng, convolution = np.random.default_rng(0), device.convolution
+    for p in (Problem(1, 1, 3, 4, 6, 7, 6, 7, 3, 3, 1, 1, 1, 1), Problem(2, 2, 4, 4, 5, 5, 3, 3, 3, 3, 2, 2, 1, 1)):
+        x, w, gy, bias = (
+            device.arrays.array(rng.standard_normal(shape).astype(real))
+            for shape in (p.x_shape, p.w_shape, p.y_shape, (p.out_channels,))
+        )
+        for name, module in convolution.ALGORITHMS.items():
+            if name.endswith("_tf32") and real == np.float64:
+                continue  # which it refuses, as it rounds
+            for which, given in (("forward", (x, w, bias)), ("input_grad", (gy, w)), ("weight_grad", (gy, x))):
+                if not module.cannot(which, p):
+                    getattr(convolution, which)(*given, p, name)
+            if not module.cannot("forward", p):
+                convolution.forward(x, w, bias, p, name, relu=True)
+
+
+def _optimizers(real: str) -> None:
+    for make in (optim.SGD, optim.LARS, optim.Adagrad, optim.Adadelta, optim.RMSprop, optim.Adam):
+        w = tensor(np.ones((5, 3)), dtype=real, device="cuda-emulated", requires_grad=True)
+        (w * w).sum().backward()
+        optim.clip_grad_norm_([w], 1.0)
+        make([w], lr=0.1).step()
