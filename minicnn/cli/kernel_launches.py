@@ -68,7 +68,12 @@ def _convolutions(real: np.dtype[Any]) -> None:
     """Every algorithm that can do a small problem."""
     device = load_emulated()
     rng, convolution = np.random.default_rng(0), device.convolution
-    for p in (Problem(1, 1, 3, 4, 6, 7, 6, 7, 3, 3, 1, 1, 1, 1), Problem(2, 2, 4, 4, 5, 5, 3, 3, 3, 3, 2, 2, 1, 1)):
+    problems = (
+        Problem(1, 1, 3, 4, 6, 7, 6, 7, 3, 3, 1, 1, 1, 1),
+        Problem(2, 2, 4, 4, 5, 5, 3, 3, 3, 3, 2, 2, 1, 1),
+        Problem(1, 1, 3, 4, 5, 4, 5, 4, 1, 1),
+    )
+    for p in problems:
         x, w, gy, bias = (
             device.arrays.array(rng.standard_normal(shape).astype(real))
             for shape in (p.x_shape, p.w_shape, p.y_shape, (p.out_channels,))
