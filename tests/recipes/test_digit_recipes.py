@@ -96,7 +96,7 @@ def test_the_paper_preset_reads_mnist_files(tmp_path):
         ({"preset": "huge"}, "run lenet5: preset 'huge' is not one of tiny, paper"),
         ({"preset": "paper"}, "pass their folder with --data"),
         ({"epochs": 0}, "epochs must be at least 1"),
-        ({"device": "cuda"}, "unknown device 'cuda'"),
+        ({"device": "tpu"}, "unknown device 'tpu'"),
         ({"data": Path("folder")}, "this preset has its data built in; leave out --data"),
     ],
 )

@@ -10,4 +10,6 @@ from minicnn.backends.cuda import seam
 
 
 def __getattr__(name: str) -> Any:
+    if name.startswith("__"):  # asked by tools that look at modules, without a device
+        raise AttributeError(name)
     return getattr(seam.xp(), name)
