@@ -58,6 +58,11 @@ def on(runtime: Runtime) -> Iterator[None]:
         _CURRENT.runtime = before
 
 
+def entered() -> bool:
+    """Whether this thread is inside a call of a device."""
+    return _CURRENT.runtime is not None
+
+
 def runtime() -> Runtime:
     """The runtime that was entered."""
     if _CURRENT.runtime is None:
