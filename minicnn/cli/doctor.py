@@ -62,6 +62,7 @@ def _describe(blas: dict[str, Any]) -> str:
 
 
 def _numba() -> list[tuple[str, str]]:
+    os.environ.setdefault("MINICNN_QUIET", "1")  # the probe compiles one small kernel
     import numba
 
     from minicnn.backends.cpu.probe import threading_layer

@@ -15,17 +15,11 @@ from minicnn.core.tensor import tensor
 from minicnn.testing import parity
 from minicnn.testing.cases.case import all_cases
 
-_NETWORK = "inference and fused layers launch it, tests/backends/cuda compare it, its replay is still missing"
-_LARGE = "rows that a case is too small for; tests/backends/cuda compare it, its replay is still missing"
-_TILES = "128 x 128 tiles for a large convolution; the same text as *_small, which is replayed"
 UNLAUNCHED = {  # kernels that are not replayed, and why
     "activations.relu_1": "the literal variant, which is there to be read",
-    **dict.fromkeys(("activations.bias_add", "activations.bias_relu"), _NETWORK),
-    **dict.fromkeys(("average_pooling.avg_pool2d_wide", "roi.gather_bins", "indexing.add_integers"), _LARGE),
-    **{f"convolution_gemm.{name}": _TILES for name in ("forward", "input_grad", "weight_grad")},
     **{
-        f"normalization.{name}": _LARGE
-        for name in ("row_statistics", "row_normalize", "gradient_sums", "gradient_apply", "parameter_sums")
+        f"convolution_gemm.{name}": "128 x 128 tiles, for large convolutions only: tests/backends/cuda replays them"
+        for name in ("forward", "input_grad", "weight_grad")
     },
 }
 
@@ -45,6 +39,7 @@ def record(folder: Path, stems: list[str], copies: int) -> set[str]:
             for case in all_cases():
                 parity.run(case, 0, real, "cuda-emulated")
             _atomics(np.dtype(real))
+            _larger_than_cases(np.dtype(real))
             _convolutions(np.dtype(real))
             _optimizers(real)
         launched |= written
@@ -62,6 +57,26 @@ def _atomics(real: np.dtype[Any]) -> None:
     boxes = array(np.array([[0, 1, 1, 7, 9], [1, 0, 2, 8, 8], [0, 2, 1, 9, 9.0]]))
     gy = array(rng.standard_normal((3, 2, 3, 2)).astype(real))
     device.roi.roi_align_adjoint_atomic(gy, boxes, (2, 2, 10, 11), 0.5, True, 2, None)
+
+
+def _larger_than_cases(real: np.dtype[Any]) -> None:
+    """Rows and windows that are cut among blocks, integers, and what only a fused layer calls."""
+    device = load_emulated()
+    rng, array = np.random.default_rng(0), device.arrays.array
+
+    def drawn(*shape: int) -> Any:
+        return array(rng.standard_normal(shape).astype(real))
+
+    for view in ((1, 1, 1, 1, 1 << 14), (1, 2, 2, 3, 40)):  # a row in slices; several weights to a row
+        size = view[0] * view[1] * view[2] * view[3] * view[4]
+        x, weight, bias = drawn(size), drawn(view[2] * view[3]), drawn(view[2] * view[3])
+        _, mean, var = device.normalization.normalize(x, weight, bias, view, 1e-5)
+        device.normalization.normalize_grad(drawn(size), x, weight, mean, var, view, 1e-5)
+    device.average_pooling.adaptive_avg_pool2d(drawn(1, 2, 9, 9), (1, 1))
+    device.roi.gather_bins(drawn(1, 2, 4, 4), array(rng.integers(-1, 32, (2, 2, 3, 3))))
+    device.indexing.add_flat(array(rng.integers(0, 9, 40)), array(rng.integers(0, 7, 40)), 7)
+    for relu in (False, True):
+        device.activations.add_bias(drawn(2, 3, 5), drawn(3), relu)
 
 
 def _convolutions(real: np.dtype[Any]) -> None:

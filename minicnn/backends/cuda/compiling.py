@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.backends.cuda import device, sources
+from minicnn.core.device import DeviceUnavailableError
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90")  # Turing, Ampere, Hopper: machine code
 PORTABLE = "compute_75"  # PTX, which drivers compile for everything later
@@ -46,7 +47,10 @@ def compile_file(stem: str, real: str, architecture: str) -> dict[str, Resources
     RuntimeError
         With NVRTC's log, where it does not compile.
     """
-    from cuda.bindings import nvrtc
+    try:
+        from cuda.bindings import nvrtc
+    except ImportError as error:
+        raise DeviceUnavailableError(f"kernels: NVRTC is not installed ({error}); pip install -e '.[kernels]'") from None
 
     options = [f"--gpu-architecture={architecture}", "--std=c++17", *[f"-I{path}" for path in headers()]]
     if architecture.startswith("sm_"):
