@@ -50,7 +50,8 @@ def compile_file(stem: str, real: str, architecture: str) -> dict[str, Resources
     try:
         from cuda.bindings import nvrtc
     except ImportError as error:
-        raise DeviceUnavailableError(f"kernels: NVRTC is not installed ({error}); pip install -e '.[kernels]'") from None
+        message = f"kernels: NVRTC is not installed ({error}); pip install -e '.[kernels]'"
+        raise DeviceUnavailableError(message) from None
 
     options = [f"--gpu-architecture={architecture}", "--std=c++17", *[f"-I{path}" for path in headers()]]
     if architecture.startswith("sm_"):
