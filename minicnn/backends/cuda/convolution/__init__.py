@@ -24,7 +24,7 @@ def resolve(name: str, which: str, problem: Problem, max_error: float = math.inf
         raise ValueError(f"conv_algorithm: no algorithm {name!r} on a GPU; there are {known}")
     reason = ALGORITHMS[name].cannot(which, problem)
     if reason:
-        raise ValueError(f"conv_algorithm: {name!r} cannot do the pass {which!r}: {reason} [{problem}]")
+        raise ValueError(f"conv_algorithm: {name!r} cannot do the pass {which!r}: {reason} [{problem.notation}]")
     return name
 
 

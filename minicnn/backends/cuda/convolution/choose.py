@@ -67,7 +67,7 @@ def use_table(table: Mapping[tuple[str, Problem], str]) -> None:
 
 @lru_cache(maxsize=4096)
 def explain(which: str, p: Problem, max_error: float = math.inf) -> Rule:
-    """The rule that decides on that pass of that problem.
+    """The rule that decides on that pass of that problem; ``max_error`` is that of float32.
 
     Raises
     ------
@@ -77,12 +77,17 @@ def explain(which: str, p: Problem, max_error: float = math.inf) -> Rule:
     measured = _table.get((which, p))
     if measured is not None and max_error >= ALGORITHMS[measured].ERROR:
         return Rule(measured, "measured: the table in use names it", _always)
+    least = math.inf
     for rule in RULES:
         module = ALGORITHMS[rule.algorithm]
-        if max_error >= module.ERROR and module.cannot(which, p) is None and rule.applies(which, p):
-            return rule
-    least = min(module.ERROR for module in ALGORITHMS.values())
-    raise ValueError(f"conv_precision: no algorithm has an error of at most {max_error}; the least is {least}")
+        if module.cannot(which, p) is None and rule.applies(which, p):
+            if max_error >= module.ERROR:
+                return rule
+            least = min(least, module.ERROR)
+    raise ValueError(
+        f"conv_precision: no rule takes an algorithm with an error of at most {max_error:.3g} in float32; the least "
+        f"is {least:.3g}"
+    )
 
 
 def choose(which: str, p: Problem, max_error: float = math.inf) -> str:
