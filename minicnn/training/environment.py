@@ -47,7 +47,7 @@ def differences(then: dict[str, str], now: dict[str, str]) -> list[str]:
 
 def _convolution_table() -> str:
     """Which algorithms ``mc.use_conv_table`` puts before the rules, as a count and a hash."""
-    from minicnn.backends.cpu.convolution.choose import table
+    from minicnn.backends.cpu.convolution import table
 
     entries = sorted(f"{which} {tuple(p)} {name}" for (which, p), name in table().items())
     digest = hashlib.blake2s("\n".join(entries).encode(), digest_size=6).hexdigest()

@@ -4,11 +4,7 @@ Nothing is timed during a run. ``docs/convolution/index.md`` has the measurement
 ``minicnn conv explain`` prints what they say of a layer, ``minicnn tune`` measures a table for this machine.
 """
 
-import math
-from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import NamedTuple
-
+from minicnn.backends.choice import Chooser, Rule, always, grouped
 from minicnn.backends.convolution import Problem
 from minicnn.backends.cpu.convolution.algorithms import ALGORITHMS
 
@@ -20,25 +16,9 @@ FFT_GAIN = 16  # operations saved for one that transforms and small complex prod
 LONG_ROW = 1 << 18  # staged elements of one output row from which the direct algorithm leaves the cache
 
 
-class Rule(NamedTuple):
-    """An algorithm, when it is taken, and why."""
-
-    algorithm: str
-    reason: str
-    applies: Callable[[str, Problem], bool]
-
-
-def _always(which: str, p: Problem) -> bool:
-    return True
-
-
 def _channels(which: str, p: Problem) -> int:
     """Channels that are summed over (of the weight gradient: of the input), in one group."""
     return (p.out_channels if which == "input_grad" else p.in_channels) // p.groups
-
-
-def _grouped(which: str, p: Problem) -> bool:
-    return p.groups > 1
 
 
 def _fills_vectors(which: str, p: Problem) -> bool:
@@ -74,61 +54,18 @@ def _nothing_else(which: str, p: Problem) -> bool:
 
 
 RULES = (
-    Rule("dense", "one window covers the image: a fully connected layer", _always),
-    Rule("pointwise", "a 1x1 kernel is a product of matrices, and nothing need be copied", _always),
-    Rule("depthwise", "each channel has filters of its own: no sum over channels, so no product of matrices", _grouped),
+    Rule("dense", "one window covers the image: a fully connected layer", always),
+    Rule("pointwise", "a 1x1 kernel is a product of matrices, and nothing need be copied", always),
+    Rule("depthwise", "each channel has filters of its own: no sum over channels, so no product of matrices", grouped),
     Rule("winograd", "3x3 with enough channels to fill vectors: 2.25 multiplications instead of 9", _fills_vectors),
     Rule("winograd_f2", "3x3 with enough channels for its products: 4 multiplications instead of 9", _fills_panels),
     Rule("fft", "the window is so large that products of spectra take a sixteenth of the operations", _large_window),
     Rule("im2col", "a row of windows does not fit the cache", _long_row),
     Rule("im2col", "the sums are long: BLAS's blocking wins", _long_sum),
     Rule("im2col", "the gradient of a strided window falls apart into many short sums", _strided_gradient),
-    Rule("direct", "few channels: lowering would cost more than multiplying", _always),
-    Rule("im2col", "it can do everything", _always),
+    Rule("direct", "few channels: lowering would cost more than multiplying", always),
+    Rule("im2col", "it can do everything", always),
     Rule("naive", "whatever else can do it would take too much scratch memory", _nothing_else),
 )
 
-
-_table: Mapping[tuple[str, Problem], str] = {}
-
-
-def use_table(table: Mapping[tuple[str, Problem], str]) -> None:
-    """Ask this table before the rules; it holds algorithms for a pass of a problem."""
-    global _table
-    _table = dict(table)
-    explain.cache_clear()
-
-
-def table() -> Mapping[tuple[str, Problem], str]:
-    """The table in use; empty where the rules decide alone."""
-    return _table
-
-
-@lru_cache(maxsize=4096)
-def explain(which: str, p: Problem, max_error: float = math.inf) -> Rule:
-    """The rule that decides on that pass of that problem; ``max_error`` is that of float32.
-
-    Raises
-    ------
-    ValueError
-        If no algorithm keeps ``max_error``.
-    """
-    measured = _table.get((which, p))
-    if measured is not None and max_error >= ALGORITHMS[measured].ERROR:
-        return Rule(measured, "measured: the table in use names it", _always)
-    least = math.inf
-    for rule in RULES:
-        module = ALGORITHMS[rule.algorithm]
-        if module.cannot(which, p) is None and rule.applies(which, p):
-            if max_error >= module.ERROR:
-                return rule
-            least = min(least, module.ERROR)
-    raise ValueError(
-        f"conv_precision: no rule takes an algorithm with an error of at most {max_error:.3g} in float32; the least "
-        f"is {least:.3g}"
-    )
-
-
-def choose(which: str, p: Problem, max_error: float = math.inf) -> str:
-    """The algorithm for that pass of that problem."""
-    return explain(which, p, max_error).algorithm
+CHOOSER = Chooser("cpu", ALGORITHMS, RULES)

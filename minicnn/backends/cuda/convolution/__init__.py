@@ -5,27 +5,16 @@ import math
 from minicnn.backends.convolution import AUTO, Problem
 from minicnn.backends.cuda import seam
 from minicnn.backends.cuda.convolution.algorithms import ALGORITHMS, DEVICE_ONLY
-from minicnn.backends.cuda.convolution.choose import choose, explain, use_table
+from minicnn.backends.cuda.convolution.choose import CHOOSER
 from minicnn.core.types import Array
+
+choose, explain = CHOOSER.choose, CHOOSER.explain
+use_table, table = CHOOSER.use_table, CHOOSER.table
 
 
 def resolve(name: str, which: str, problem: Problem, max_error: float = math.inf) -> str:
-    """The algorithm that will run for a name (``auto``: the first rule within ``max_error``).
-
-    Raises
-    ------
-    ValueError
-        If there is no such algorithm, it cannot do that pass of that problem, or none is exact enough.
-    """
-    if name == AUTO:
-        return choose(which, problem, max_error)
-    if name not in ALGORITHMS:
-        known = ", ".join(repr(known) for known in (AUTO, *ALGORITHMS))
-        raise ValueError(f"conv_algorithm: no algorithm {name!r} on a GPU; there are {known}")
-    reason = ALGORITHMS[name].cannot(which, problem)
-    if reason:
-        raise ValueError(f"conv_algorithm: {name!r} cannot do the pass {which!r}: {reason} [{problem.notation}]")
-    return name
+    """The algorithm that will run for a name; what cannot be is a ``ValueError`` (``Chooser.resolve``)."""
+    return CHOOSER.resolve(name, which, problem, max_error)
 
 
 def forward(
@@ -58,6 +47,7 @@ __all__ = [
     "forward",
     "input_grad",
     "resolve",
+    "table",
     "use_table",
     "weight_grad",
 ]
