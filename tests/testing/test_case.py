@@ -71,3 +71,11 @@ def test_warming_up_keeps_arguments_without_axes() -> None:
     sampler = lambda rng: Sample((rng.standard_normal(3), np.array(2)))  # noqa: E731
     run_once(Case("mul", sampler, call=lambda x, n: shapes.append(n.shape)), "float32")
     assert shapes == [()]
+
+
+@pytest.mark.parametrize("op", ["max/two", "min/two", "maximum", "minimum"])
+def test_of_two_arrays_each_wins_somewhere_whatever_is_drawn(op: str) -> None:
+    sampled = next(case for case in all_cases() if case.id == op)
+    for seed in range(5000):
+        a, b = np.broadcast_arrays(*sampled.sample(seed).args)
+        assert (a > b).any() and (b > a).any(), f"seed {seed}"

@@ -50,6 +50,14 @@ def distinct(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
     return ((rng.permutation(n) - n // 2) * 0.1 + rng.uniform(0.02, 0.07, n)).reshape(shape)
 
 
+def crossing(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """Two such arrays; in the first row and in the first column of their last two axes each is the larger somewhere."""
+    x = distinct(rng, (2, *shape))
+    for a, b, sign in ((0, 0, 1), (0, 1, -1), (1, 0, -1)):
+        x[..., a, b] = sign * np.sort(sign * x[..., a, b], axis=0)
+    return x
+
+
 def integers(rng: np.random.Generator, high: int, shape: tuple[int, ...]) -> NDArray[np.int64]:
     """Int64 from 0 to ``high`` - 1."""
     return rng.integers(0, high, shape)

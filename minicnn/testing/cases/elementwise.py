@@ -112,22 +112,14 @@ case("pow", variant="square-negative", torch="torch.pow")(lambda rng: Sample((dr
 
 @case("maximum", torch="torch.maximum", kinks=True)
 def _maximum(rng: Rng) -> Sample:
-    x = _each_the_larger_somewhere(rng)
+    x = draws.crossing(rng, (3, 3))
     return Sample((x[0], x[1] if rng.random() < 0.5 else x[1, :1]))
 
 
 @case("minimum", torch="torch.minimum", kinks=True)
 def _minimum(rng: Rng) -> Sample:
-    x = _each_the_larger_somewhere(rng)
+    x = draws.crossing(rng, (3, 3))
     return Sample((x[0], x[1] if rng.random() < 0.5 else x[1, :, :1]))
-
-
-def _each_the_larger_somewhere(rng: Rng) -> draws.Floats:
-    """Two arrays that differ everywhere; in the first row and column each is the larger one and the smaller one."""
-    x = draws.distinct(rng, (2, 3, 3))
-    for a, b, sign in ((0, 0, 1), (0, 1, -1), (1, 0, -1)):
-        x[:, a, b] = sign * np.sort(sign * x[:, a, b])
-    return x
 
 
 @case("where", torch="torch.where")

@@ -79,7 +79,7 @@ for _op in ("max", "min"):
         lambda rng: Sample((draws.distinct(rng, (2, 3, 4)), int(rng.integers(-3, 3))), _KEEP[rng.integers(0, 2)])
     )
     case(_op, variant="two", torch=f"torch.{_op}", kinks=True)(
-        lambda rng: Sample(tuple(draws.distinct(rng, (2, 3, 4))))
+        lambda rng: Sample(tuple(draws.crossing(rng, (3, 4))))
     )
     case(_op, variant="scalar", torch=f"torch.{_op}")(lambda rng: Sample((draws.normal(rng, ()), 0)))
 for _descending in (False, True):

@@ -34,6 +34,7 @@ def _roi_pool(rng: np.random.Generator) -> Sample:
 @case("roi_pool", variant="list", order=3, kinks=True, constants=(1,))
 def _roi_pool_list(rng: np.random.Generator) -> Sample:
     boxes = [rng.integers(0, 32, (2, 4)) / 8, rng.integers(0, 32, (1, 4)) / 8]
+    boxes[0][0] = np.concatenate([rng.integers(0, 16, 2), rng.integers(20, 28, 2)]) / 8  # on the map
     return Sample((_distinct(rng, 2, 1, 4, 5), boxes, 2))
 
 
