@@ -17,8 +17,9 @@ stages:
   kernels    the convolution suite and the memory-bound ops beside PyTorch, by the device's events
   nets       LeNet-5 from one seed on both devices; ResNet training steps beside PyTorch
 
-Each stage adds its result to the file when it ends, so what was measured stays when a later one is cut off. It runs
-from a checkout that is not installed (python -m minicnn gpu-report) and fetches nothing.
+Each stage adds its result to the file when it ends, so what was measured stays when a later one is cut off. Where
+there is no such device, the file says "not measured" and why. It runs from a checkout that is not installed (python -m
+minicnn gpu-report) and fetches nothing.
 
 exit codes: 0 every stage passed; 1 one did not; 2 bad input, or no such device
 """
@@ -45,17 +46,25 @@ def command(options: argparse.Namespace) -> int:
     """Run the stages and write the file after each."""
     from minicnn.bench.machine import stamp
     from minicnn.cli.gpu_stages import STAGES
-    from minicnn.core.device import device
+    from minicnn.core.device import DeviceUnavailableError, device
 
     wanted = options.stages or list(STAGES)
     unknown = sorted(set(wanted) - set(STAGES))
     if unknown:
         raise ValueError(f"gpu-report: there is no stage {', '.join(unknown)}; there are {', '.join(STAGES)}")
-    _ = device(options.device).backend  # says what is missing before anything else
+    place = device(options.device)
     record = _earlier(options.out)
     record["kind"] = "minicnn gpu-report"
-    machine = stamp(("minicnn", "numpy", "numba", "cupy-cuda12x", "cupy-cuda13x", "torch"), options.device)
     stages = record.setdefault("stages", {})
+    try:
+        _ = place.backend
+    except DeviceUnavailableError as error:
+        today = datetime.now(UTC).isoformat(timespec="seconds")
+        for name in wanted:
+            stages.setdefault(name, {"passed": None, "not measured": str(error), "time": today})
+        _write(options.out, record)
+        raise
+    machine = stamp(("minicnn", "numpy", "numba", "cupy-cuda12x", "cupy-cuda13x", "torch"), options.device)
     failed = False
     for name in wanted:
         start = time.monotonic()

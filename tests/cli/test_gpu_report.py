@@ -72,12 +72,20 @@ def test_a_wrong_result_fails_the_parity_stage(monkeypatch: pytest.MonkeyPatch) 
     assert "above" in found["troubles"][0]
 
 
-def test_without_a_gpu_the_missing_link_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_gpu_the_file_says_not_measured_and_why_and_keeps_what_was_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     if mc.cuda.is_available():
         pytest.skip("there is a GPU")
-    assert main(["gpu-report", "--out", str(tmp_path / "r.json")]) == 2
-    assert "minicnn: cuda: " in capsys.readouterr().err
-    assert not (tmp_path / "r.json").exists()
+    path = tmp_path / "r.json"
+    path.write_text('{"kind": "minicnn gpu-report", "stages": {"smoke": {"passed": true}}}')
+    assert main(["gpu-report", "--out", str(path), "--stages", "smoke", "nets"]) == 2
+    said = capsys.readouterr().err
+    assert "minicnn: cuda: " in said
+    stages = json.loads(path.read_text())["stages"]
+    assert stages["smoke"] == {"passed": True}
+    assert stages["nets"]["passed"] is None
+    assert stages["nets"]["not measured"] in said
 
 
 @emulated
