@@ -14,6 +14,8 @@ from minicnn.core.function import Function
 from minicnn.core.modes import as_given, enable_grad, no_grad
 from minicnn.core.tensor import Tensor
 
+_ALIGNMENT = 64  # bytes that an array's memory may be longer than the array
+
 
 class Accumulate(Function):
     """Sum of two gradients that reach the same value by different ways."""
@@ -311,8 +313,10 @@ def _held_by_nobody_else(gradient: Tensor) -> bool:
     if sys.version_info >= (3, 14):  # it no longer counts references of frames
         return False
     base = gradient.data.base
-    # a view of the whole of an array that only it holds: its base attribute, the name here, getrefcount's argument
-    if base is not None and (getattr(base, "nbytes", -1) != gradient.data.nbytes or sys.getrefcount(base) > 3):
-        return False
+    # a view of the whole of an array, but for a rest that aligns it: its base attribute, the name here, the argument
+    if base is not None:
+        rest = getattr(base, "nbytes", -1) - gradient.data.nbytes
+        if not 0 <= rest <= _ALIGNMENT or sys.getrefcount(base) > 3:
+            return False
     # the array: the Tensor and getrefcount's argument; the Tensor: _run, _deliver, this frame, getrefcount's argument
     return sys.getrefcount(gradient.data) <= 2 and sys.getrefcount(gradient) <= 4

@@ -1,8 +1,7 @@
 """What the current thread is doing: recording a graph or not, recomputing a segment or not."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -56,14 +55,17 @@ class enable_grad(_GradMode):  # noqa: N801 - PyTorch's spelling
     enabled = True
 
 
-@contextmanager
-def as_given(autocast: Any = None) -> Iterator[None]:
+class as_given:  # noqa: N801 - beside the two above
     """Compute in the dtypes that inputs have, or in the region of mixed precision that is given."""
-    before, state.autocast = state.autocast, autocast
-    try:
-        yield
-    finally:
-        state.autocast = before
+
+    def __init__(self, autocast: Any = None) -> None:
+        self._autocast = autocast
+
+    def __enter__(self) -> None:
+        self._before, state.autocast = state.autocast, self._autocast
+
+    def __exit__(self, *exc: object) -> None:
+        state.autocast = self._before
 
 
 def is_grad_enabled() -> bool:

@@ -47,15 +47,11 @@ class Normalize(Function):
         mean, var = self.kept_outputs()
         gx = gweight = gbias = None
         if gy is not None:
-            node = NormalizeGrad(self.view, self.eps)
+            node = NormalizeGrad(self.view, self.eps, self.in_shapes[1] or self.in_shapes[2] or self.view[2:4])
             gx, gweight, gbias = node(gy, x, weight[0] if weight else None, mean, var)
         if self.needs(0) and (gmean is not None or gvar is not None):
             gx = _plus(gx, _through_statistics(self.view, x, mean, gmean, gvar))
-        return (
-            gx,
-            reshape(gweight, self.in_shapes[1]) if self.needs(1) and gweight is not None else None,
-            reshape(gbias, self.in_shapes[2]) if self.needs(2) and gbias is not None else None,
-        )
+        return gx, gweight, gbias
 
 
 class NormalizeGrad(Function):
@@ -66,14 +62,14 @@ class NormalizeGrad(Function):
         gx = r (g - <g> - x^ <g x^>)      gweight = sum gy x^      gbias = sum gy
     """
 
-    def __init__(self, view: Shape, eps: float) -> None:
-        self.view, self.eps = view, eps
+    def __init__(self, view: Shape, eps: float, shape: Shape) -> None:
+        self.view, self.eps, self.shape = view, eps, shape  # the last: that of weight and bias
 
     def forward(self, gy: Array, x: Array, weight: Array | None, mean: Array, var: Array) -> tuple[Array, Array, Array]:
         self.keep_inputs(*((0, 1, 3, 4) if weight is None else (0, 1, 3, 4, 2)))
         kernels = self.backend.normalization
-        out: tuple[Array, Array, Array] = kernels.normalize_grad(gy, x, weight, mean, var, self.view, self.eps)
-        return out
+        gx, gweight, gbias = kernels.normalize_grad(gy, x, weight, mean, var, self.view, self.eps)
+        return gx, gweight.reshape(self.shape), gbias.reshape(self.shape)
 
     def backward(self, u: Tensor | None, v: Tensor | None, z: Tensor | None) -> tuple[Tensor | None, ...]:
         gy, x, mean, var, *weights = self.kept_inputs()

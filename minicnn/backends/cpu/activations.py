@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.backends.cpu import arrays, threads
+from minicnn.backends.cpu.memory import empty
 from minicnn.core.types import Array
 
 COMPILED = "fd"  # dtypes that numba computes with
@@ -22,7 +23,7 @@ def relu(x: Array) -> Array:
         return np.maximum(x, 0)
     from minicnn.backends.cpu.activation_kernels import relu as run
 
-    out = np.empty(x.shape, x.dtype)
+    out = empty(x.shape, x.dtype)
     run.sized(x.size, np.ascontiguousarray(x).reshape(-1), out.reshape(-1))
     return out
 
@@ -37,7 +38,7 @@ def relu_grad(gy: Array, y: Array) -> Array:
         return np.where(y <= 0, gy.dtype.type(0), gy)
     from minicnn.backends.cpu.activation_kernels import relu_grad as run
 
-    out = np.empty(gy.shape, gy.dtype)
+    out = empty(gy.shape, gy.dtype)
     if not gy.flags.c_contiguous and y.flags.c_contiguous and gy[0].size >= SMALL and gy[0].flags.c_contiguous:
         for part, source, target in zip(gy, y, out, strict=True):  # a slice of channels, as concatenation sends back
             run.sized(part.size, part.reshape(-1), source.reshape(-1), target.reshape(-1))
@@ -52,7 +53,7 @@ def leaky_relu_grad(gy: Array, x: Array, slope: float) -> Array:
         return np.where(x <= 0, gy * slope, gy)
     from minicnn.backends.cpu.activation_kernels import leaky_relu_grad as run
 
-    out = np.empty(gy.shape, gy.dtype)
+    out = empty(gy.shape, gy.dtype)
     run.sized(gy.size, *_contiguous(gy, x), out.reshape(-1), gy.dtype.type(slope))
     return out
 
@@ -63,7 +64,7 @@ def tanh_grad(gy: Array, y: Array, p: float, q: float) -> Array:
         return gy * (p - y * y * q)
     from minicnn.backends.cpu.activation_kernels import tanh_grad as run
 
-    out = np.empty(gy.shape, gy.dtype)
+    out = empty(gy.shape, gy.dtype)
     run.sized(gy.size, *_contiguous(gy, y), out.reshape(-1), gy.dtype.type(p), gy.dtype.type(q))
     return out
 
@@ -74,7 +75,7 @@ def sigmoid_grad(gy: Array, y: Array) -> Array:
         return gy * (y - y * y)
     from minicnn.backends.cpu.activation_kernels import sigmoid_grad as run
 
-    out = np.empty(gy.shape, gy.dtype)
+    out = empty(gy.shape, gy.dtype)
     run.sized(gy.size, *_contiguous(gy, y), out.reshape(-1))
     return out
 
@@ -106,7 +107,7 @@ def _sigmoid(x: Array, out: Array) -> None:
 
 def _blocks(function: Callable[[Any, Any], None], x: Array) -> Array:
     """``function(part, part_of_output)`` for all cache-sized parts of ``x``, on all cores."""
-    out = np.empty(x.shape, x.dtype)
+    out = empty(x.shape, x.dtype)
     source, target = np.ascontiguousarray(x).reshape(-1), out.reshape(-1)
     if x.size < arrays.PARALLEL:
         function(source, target)

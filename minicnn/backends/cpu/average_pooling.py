@@ -6,6 +6,7 @@ import numpy as np
 
 from minicnn.backends.cpu import sums
 from minicnn.backends.cpu.jit import inline, kernel, prange
+from minicnn.backends.cpu.memory import empty
 from minicnn.backends.cpu.pooling import Axis, adaptive_axis, axes_of, loop_of, parts_of, planes_of
 from minicnn.core.types import Array, Shape
 from minicnn.core.windows import Window2d
@@ -157,7 +158,7 @@ def _averages(x: Array, rows: Axis, columns: Axis) -> Array:
         return means.reshape(*x.shape[:-2], 1, 1)
     if out == x.shape[-2:] and _keeps(rows) and _keeps(columns):
         return planes.reshape(x.shape).copy()
-    y = np.empty((len(planes), *out), x.dtype)
+    y = empty((len(planes), *out), x.dtype)
     if y.size:
         _avg_pool(
             planes, y, loop_of(rows, columns, x.shape[-2:]), parts_of(len(planes), out[0]),
@@ -170,12 +171,12 @@ def _averages(x: Array, rows: Axis, columns: Axis) -> Array:
 def _shares(gy: Array, size: Shape, rows: Axis, columns: Axis) -> Array:
     planes = planes_of(gy)
     if gy.shape[-2:] == (1, 1) and _covers(rows, size[0]) and _covers(columns, size[1]):
-        gx = np.empty((len(planes), size[0] * size[1]), gy.dtype)
+        gx = empty((len(planes), size[0] * size[1]), gy.dtype)
         gx[...] = planes[:, 0] / gy.dtype.type(rows.divisor[0] * columns.divisor[0])
         return gx.reshape(*gy.shape[:-2], *size)
     if gy.shape[-2:] == size and _keeps(rows) and _keeps(columns):
         return planes.reshape(gy.shape).copy()
-    gx = np.empty((len(planes), *size), gy.dtype)
+    gx = empty((len(planes), *size), gy.dtype)
     if gx.size:
         _avg_pool_adjoint(
             planes, gx, rows.start, rows.stop, rows.divisor,

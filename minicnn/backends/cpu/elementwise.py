@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from minicnn.backends.cpu.jit import kernel, prange
+from minicnn.backends.cpu.memory import empty
 from minicnn.core.types import Array
 
 _BLOCK = 4096  # elements of one iteration: small arrays stay on one thread
@@ -21,6 +22,6 @@ def erf(x: Array) -> Array:
     """The error function, to the last bits of float32 or float64; other dtypes by way of one of them."""
     if x.dtype.char not in "fd":
         return erf(x.astype(np.float32 if x.dtype.itemsize < 4 else np.float64)).astype(x.dtype)
-    y = np.empty(x.shape, x.dtype)
+    y = empty(x.shape, x.dtype)
     _erf(np.ascontiguousarray(x).reshape(-1), y.reshape(-1))
     return y

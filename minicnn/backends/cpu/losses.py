@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from minicnn.backends.cpu.jit import inline, kernel, prange
+from minicnn.backends.cpu.memory import empty, empty_like
 from minicnn.backends.cpu.softmax import softmax_rows, softmax_strip
 from minicnn.core.types import Array
 
@@ -142,7 +143,7 @@ def softmax_cross_entropy(
     z = np.ascontiguousarray(z)
     flat = np.ascontiguousarray(labels, dtype=np.int64).reshape(-1)
     w = _weights(weight, z.shape[1])
-    p, losses = np.empty_like(z), np.empty(labels.shape, z.dtype)
+    p, losses = empty_like(z), empty(labels.shape, z.dtype)
     rows = losses.reshape(-1)
     total, mass, mean, bad = _forward(z, flat, w, p, rows, ignore_index, float(smoothing))
     return losses, p, total, mass, mean, bad
@@ -202,7 +203,7 @@ def softmax_cross_entropy_grad(
     p = np.ascontiguousarray(p)
     flat = np.ascontiguousarray(labels, dtype=np.int64).reshape(-1)
     w = _weights(weight, p.shape[1])
-    gx = np.empty_like(p)
+    gx = empty_like(p)
     g = np.ascontiguousarray(gy, dtype=p.dtype).reshape(-1)
     _gradient(g, p, flat, w, gx, ignore_index, float(smoothing), float(scale), float(w.sum()))
     return gx

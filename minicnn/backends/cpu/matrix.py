@@ -14,6 +14,7 @@ import numpy as np
 
 from minicnn.backends.cpu import blas
 from minicnn.backends.cpu.jit import inline, kernel, prange
+from minicnn.backends.cpu.memory import empty
 from minicnn.core.types import Array
 
 WIDTH = 64  # rows or columns of a block: BLAS is near full speed from here on
@@ -30,19 +31,19 @@ def matmul(a: Array, b: Array) -> Array:
     """``a @ b`` for matrices of one floating dtype."""
     (m, k), n = a.shape, b.shape[1]
     if m <= FEW and b.size >= LARGE and (b.flags.c_contiguous or b.flags.f_contiguous):
-        out = np.empty((m, n), a.dtype)
+        out = empty((m, n), a.dtype)
         if b.flags.c_contiguous:
             _few_rows(np.ascontiguousarray(a), b, out)
         else:
             _few_dots(np.ascontiguousarray(a), b.T, out)
         return out
     if 0 < k <= FEW and m * n >= LARGE:
-        out = np.empty((m, n), a.dtype)
+        out = empty((m, n), a.dtype)
         _few_terms(np.ascontiguousarray(a), np.ascontiguousarray(b), out)
         return out
     left, ta, lda = _stored(a)
     right, tb, ldb = _stored(b)
-    out = np.empty((m, n), a.dtype)
+    out = empty((m, n), a.dtype)
     by_rows = m >= n
     step = max(WIDTH, -(-max(m, n) // BLOCKS))
     with blas.single_threaded(a.dtype) as address:

@@ -8,6 +8,7 @@ One statistic's data is read from memory once: its second reading, to normalise 
 import numpy as np
 
 from minicnn.backends.cpu.jit import kernel, prange
+from minicnn.backends.cpu.memory import empty_like
 from minicnn.core.types import Array, Shape
 
 BLOCK = 2048  # elements whose mean and spread are taken while they sit in the L1 cache
@@ -176,10 +177,10 @@ def normalize(
     """``(x - mean) / sqrt(var + eps) * weight + bias`` with its mean and biased variance, one per row."""
     rows, moved = _rows(x, view)
     mean, var = np.zeros(rows.shape[1], x.dtype), np.ones(rows.shape[1], x.dtype)
-    y = np.empty_like(rows)
+    y = empty_like(rows)
     if x.size:
         scale, shift = _parameter(weight, 1, view, x.dtype), _parameter(bias, 0, view, x.dtype)
-        _normalize(rows, scale, shift, y, mean, var, eps)
+        _normalize.sized(4 * x.size, rows, scale, shift, y, mean, var, eps)
     return _back(y, moved, view, x.shape), mean, var
 
 
@@ -189,12 +190,12 @@ def normalize_grad(
     """Gradients for x (mean and variance depend on it), weight and bias; the last two as (groups, parts)."""
     rows, moved = _rows(x, view)
     grads, _ = _rows(gy, view)
-    gx = np.empty_like(rows)
+    gx = empty_like(rows)
     slots = 1 if rows.shape[1] == view[2] else min(rows.shape[1], SLOTS)
     gweight, gbias = np.zeros((slots, *view[2:4])), np.zeros((slots, *view[2:4]))
     if x.size:
         scale = _parameter(weight, 1, view, x.dtype)
-        _normalize_grad(grads, rows, scale, mean, var, eps, gx, gweight, gbias)
+        _normalize_grad.sized(2 * x.size, grads, rows, scale, mean, var, eps, gx, gweight, gbias)
     sums = (parts[0] if slots == 1 else parts.sum(0) for parts in (gweight, gbias))
     return (_back(gx, moved, view, x.shape), *(total.astype(x.dtype, copy=False) for total in sums))
 
@@ -202,15 +203,15 @@ def normalize_grad(
 def scale_shift(x: Array, scale: Array, shift: Array, view: Shape) -> Array:
     """``x * scale + shift`` with one pair per row: normalisation by statistics that are given."""
     rows, moved = _rows(x, view)
-    y = np.empty_like(rows)
-    _scale_shift(rows, np.ascontiguousarray(scale), np.ascontiguousarray(shift), y)
+    y = empty_like(rows)
+    _scale_shift.sized(x.size, rows, np.ascontiguousarray(scale), np.ascontiguousarray(shift), y)
     return _back(y, moved, view, x.shape)
 
 
 def channel_window_sum(x: Array, before: int, after: int) -> Array:
     """Sums over the channels ``c - before .. c + after`` of ``x`` (N, C, ...); channels outside count as zero."""
     rows = np.ascontiguousarray(x).reshape(*x.shape[:2], -1) if x.size else x
-    y = np.empty_like(rows)
+    y = empty_like(rows)
     if x.size:
         _channel_window_sum(rows, y, before, after)
     return y.reshape(x.shape)

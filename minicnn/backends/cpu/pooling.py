@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.backends.cpu.jit import inline, kernel, prange
+from minicnn.backends.cpu.memory import empty
 from minicnn.core.types import Array, Shape
 from minicnn.core.windows import Window2d
 
@@ -226,8 +227,8 @@ def _max_pool(x, y, index, track, how, parts, r0, r1, rstep, c0, c1, cstep, taps
 def _maxima(x: Array, rows: Axis, columns: Axis, indices: bool) -> tuple[Array, Array | None]:
     planes = planes_of(x)
     out = (len(rows.start), len(columns.start))
-    y = np.empty((len(planes), *out), x.dtype)
-    index = np.empty(y.shape if indices else (len(planes), 0, 0), np.int32)
+    y = empty((len(planes), *out), x.dtype)
+    index = empty(y.shape if indices else (len(planes), 0, 0), np.int32)
     if y.size:
         _max_pool(
             planes, y, index, indices, loop_of(rows, columns, x.shape[-2:]), parts_of(len(planes), out[0]),
@@ -276,7 +277,7 @@ def _flat(x: Array) -> Array:
 
 def gather_planes(x: Array, index: Array) -> Array:
     """``y[n, c, i] = x[n, c].flat[index[n, c, i]]``, 0 where the index is negative."""
-    y = np.empty(index.shape, x.dtype)
+    y = empty(index.shape, x.dtype)
     if y.size:
         _gather(_flat(x), _flat(index), _flat(y))
     return y
@@ -284,7 +285,7 @@ def gather_planes(x: Array, index: Array) -> Array:
 
 def scatter_planes(gy: Array, index: Array, size: Shape) -> Array:
     """The adjoint: ``gx[n, c].flat[index[n, c, i]] += gy[n, c, i]``, negative indices dropped."""
-    gx = np.empty((*gy.shape[:-2], *size), gy.dtype)
+    gx = empty((*gy.shape[:-2], *size), gy.dtype)
     if gx.size:
         _scatter(_flat(gy), _flat(index), _flat(gx))
     return gx

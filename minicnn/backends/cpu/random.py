@@ -9,6 +9,7 @@ from math import prod
 import numpy as np
 
 from minicnn.backends.cpu.jit import inline, kernel, prange
+from minicnn.backends.cpu.memory import empty_like
 from minicnn.core.types import Array, Shape
 
 _BLOCK = 1 << 13  # counters per task
@@ -83,6 +84,6 @@ def _masked_scale(x, keep, y, scale):  # type: ignore[no-untyped-def]
 def masked_scale(x: Array, keep: Array, scale: float) -> Array:
     """X times scale where kept, x times 0 elsewhere (so that NaN propagates); `keep` has x's shape."""
     x = np.ascontiguousarray(x)
-    y = np.empty_like(x)
+    y = empty_like(x)
     _masked_scale(x.reshape(-1), keep.reshape(-1), y.reshape(-1), float(scale))
     return y

@@ -7,6 +7,7 @@ output column one of a few columns. Every output is gathered by one iteration, b
 import numpy as np
 
 from minicnn.backends.cpu.jit import inline, kernel, prange
+from minicnn.backends.cpu.memory import empty
 from minicnn.backends.resampling import Taps, taps
 from minicnn.core.types import Array, Shape
 
@@ -71,7 +72,7 @@ def _resize(x, y, parts, rfirst, rindex, rweight, cfirst, cindex, cweight, each)
 
 def _apply(x: Array, out: Shape, rows: Taps, columns: Taps) -> Array:
     planes = np.ascontiguousarray(x).reshape(-1, *x.shape[-2:])
-    y = np.empty((len(planes), *out), x.dtype)
+    y = empty((len(planes), *out), x.dtype)
     if y.size:
         parts = max(1, min(out[0], 8 // len(planes)))  # few planes: cut them into pieces
         _resize(

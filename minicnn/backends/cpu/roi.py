@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from minicnn.backends.cpu.jit import inline, kernel, prange
+from minicnn.backends.cpu.memory import empty
 from minicnn.core.types import Array, Shape
 
 
@@ -203,7 +204,7 @@ def _boxes(boxes: Array) -> Array:
 def roi_pool(x: Array, boxes: Array, size: Shape, scale: float, overlap: bool) -> tuple[Array, Array]:
     """Maximum over each bin of each box, and its flat index in ``x`` (-1 for an empty bin, worth 0)."""
     shape = (boxes.shape[0], x.shape[1], *size)
-    y, index = np.empty(shape, x.dtype), np.empty(shape, np.int64)
+    y, index = empty(shape, x.dtype), empty(shape, np.int64)
     if y.size:
         _roi_pool(np.ascontiguousarray(x), _boxes(boxes), scale, overlap, y, index)
     return y, index
@@ -231,7 +232,7 @@ def roi_align(
     x: Array, boxes: Array, size: Shape, scale: float, aligned: bool, sampling: int, chosen: Array | None
 ) -> Array:
     """Mean over each bin's samples, or the one sample ``chosen`` for it."""
-    y = np.empty((boxes.shape[0], x.shape[1], *size), x.dtype)
+    y = empty((boxes.shape[0], x.shape[1], *size), x.dtype)
     if y.size:
         picks = _NONE if chosen is None else chosen
         _roi_align(np.ascontiguousarray(x), _boxes(boxes), scale, aligned, sampling, picks, chosen is not None, y)

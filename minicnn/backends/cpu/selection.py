@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.backends.cpu.jit import kernel, prange
+from minicnn.backends.cpu.memory import empty
 from minicnn.core.types import Array
 
 
@@ -38,7 +39,7 @@ def where(condition: Array, x: Any, y: Any) -> Array:
     )
     if not (plain and all(a.shape == shape and a.dtype == dtype and a.flags.c_contiguous for a in whole)):
         return np.where(condition, x, y)
-    out = np.empty(shape, dtype)
+    out = empty(shape, dtype)
     if len(whole) == 2:
         _select.sized(out.size, condition.reshape(-1), x.reshape(-1), y.reshape(-1), out.reshape(-1))
     else:

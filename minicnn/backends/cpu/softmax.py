@@ -13,6 +13,7 @@ from numba.extending import overload
 
 from minicnn.backends.cpu import jit, simd_rows
 from minicnn.backends.cpu.jit import inline, kernel, prange
+from minicnn.backends.cpu.memory import empty_like
 from minicnn.core.types import Array
 
 BLOCK = 1 << 14  # elements of some rows that one thread works on at a time
@@ -192,7 +193,7 @@ def softmax(x: Array, axis: int) -> Array:
     if x.dtype.char not in "fd":
         return softmax(x.astype(np.float32), axis).astype(x.dtype)
     z = np.ascontiguousarray(x)
-    p = np.empty_like(z)
+    p = empty_like(z)
     classes, positions = x.shape[axis], prod(x.shape[axis + 1 :])
     if positions == 1:
         (_rows if x.size >= WAKE else _rows.alone)(z.reshape(-1), p.reshape(-1), classes)
@@ -207,7 +208,7 @@ def softmax_grad(gy: Array, y: Array, axis: int) -> Array:
     if y.dtype.char not in "fd":
         return softmax_grad(gy.astype(np.float32), y.astype(np.float32), axis).astype(y.dtype)
     g, p = np.ascontiguousarray(gy), np.ascontiguousarray(y)
-    gx = np.empty_like(p)
+    gx = empty_like(p)
     classes, positions = y.shape[axis], prod(y.shape[axis + 1 :])
     if positions == 1:
         (_rows_grad if y.size >= jit.WAKE else _rows_grad.alone)(g.reshape(-1), p.reshape(-1), gx.reshape(-1), classes)

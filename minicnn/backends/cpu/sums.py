@@ -3,6 +3,7 @@
 import numpy as np
 
 from minicnn.backends.cpu.jit import kernel, prange
+from minicnn.backends.cpu.memory import empty
 from minicnn.core.types import Array
 
 BLOCK = 2048  # numbers that are added in their own dtype, in many lanes, before their sum goes on in float64
@@ -37,7 +38,7 @@ def _row_sums(x, out):  # type: ignore[no-untyped-def]
 def add(a: Array, b: Array, out: Array | None) -> Array:
     """``a + b`` for contiguous arrays of one shape and dtype; ``out`` may be one of them."""
     if out is None:
-        out = np.empty(a.shape, a.dtype)
+        out = empty(a.shape, a.dtype)
         _add.sized(a.size, a.reshape(-1), b.reshape(-1), out.reshape(-1))
     elif out is a:
         _add_to.sized(a.size, a.reshape(-1), b.reshape(-1))

@@ -3,6 +3,7 @@
 import numpy as np
 
 from minicnn.backends.cpu.jit import kernel, prange
+from minicnn.backends.cpu.memory import empty
 from minicnn.core.types import Array, Shape
 from minicnn.core.windows import Window2d
 
@@ -10,7 +11,7 @@ from minicnn.core.windows import Window2d
 def unfold(x: Array, window: Window2d, out: Shape) -> Array:
     """(N, C, H, W) -> (N, C * KH * KW, OH * OW)."""
     n, c = x.shape[:2]
-    columns = np.empty((n, c, *window.kernel, *out), x.dtype)
+    columns = empty((n, c, *window.kernel, *out), x.dtype)
     _unfold(np.ascontiguousarray(x), columns, *window.stride, *window.padding, *window.dilation)
     return columns.reshape(n, c * window.kernel[0] * window.kernel[1], out[0] * out[1])
 

@@ -53,8 +53,9 @@ def cannot(which: str, layer: Layer, dtype: str) -> str | None:
 
 
 def into(array: Array) -> Array:
-    """NumPy arrays are its own on the CPU."""
-    return array if _place == "cpu" else _place.xp.array(array)
+    """An array in memory that we allocated."""
+    made: Array = _place.xp.array(array)
+    return made
 
 
 def back(array: Array) -> Array:

@@ -52,10 +52,10 @@ def cannot(which: str, layer: Layer, dtype: str) -> str | None:
 
 
 def into(array: Array) -> Any:
-    """A contiguous tensor."""
+    """A contiguous tensor in memory that PyTorch allocated, which begins with a cache line."""
     import torch
 
-    return torch.from_numpy(array).to(_place)
+    return torch.tensor(array, device=_place)
 
 
 def back(tensor: Any) -> Array:

@@ -45,7 +45,7 @@ def _torch(threads: int, device: str) -> SimpleNamespace:
     pytorch.start(threads, device)
 
     def tensor(array: Any, wanted: bool) -> Any:
-        made = torch.from_numpy(array.copy()).to(device)
+        made = torch.tensor(array, device=device)
         return made.requires_grad_() if wanted else made
 
     def set_grad(parameter: Any, values: Any) -> None:

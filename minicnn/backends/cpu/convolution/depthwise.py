@@ -22,6 +22,7 @@ from minicnn.backends.cpu.convolution import planes as planes_of
 from minicnn.backends.cpu.convolution.planes import stage, survey, tap_offsets, unstage
 from minicnn.backends.cpu.convolution.scratch import too_large
 from minicnn.backends.cpu.jit import inline, kernel, prange
+from minicnn.backends.cpu.memory import empty
 from minicnn.core.types import Array
 
 ERROR = 5e-6  # max |y - y64| / max |y64| in float32
@@ -58,7 +59,7 @@ def operations(which: str, p: Problem) -> int:
 
 def forward(x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = False) -> Array:
     """``y = conv(x, w) + bias``, or ``max(y, 0)``."""
-    y = np.empty(p.y_shape, x.dtype)
+    y = empty(p.y_shape, x.dtype)
     constants = np.zeros(p.out_channels, x.dtype) if bias is None else bias
     _forward(x.reshape(-1), w.reshape(-1), constants, y.reshape(-1), *_scratch(p, x), p, planes_of.layout(p), relu)
     return y
@@ -66,7 +67,7 @@ def forward(x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = Fal
 
 def input_grad(gy: Array, w: Array, p: Problem) -> Array:
     """Gradient of ``sum(gy * conv(x, w))`` by x."""
-    gx = np.empty(p.x_shape, gy.dtype)
+    gx = empty(p.x_shape, gy.dtype)
     _input_grad(gy.reshape(-1), w.reshape(-1), gx.reshape(-1), *_scratch(p, gy), p, planes_of.layout(p))
     return gx
 
@@ -94,7 +95,7 @@ def _sizes(p: Problem, band: int, item: int) -> tuple[int, int]:
 def _scratch(p: Problem, like: Array) -> tuple[Array, Array, int]:
     band, count = _band(p), threads.get_num_threads()
     planes, flat = _sizes(p, band, like.itemsize)
-    return np.empty((count, planes), like.dtype), np.empty((count, flat), like.dtype), band
+    return empty((count, planes), like.dtype), empty((count, flat), like.dtype), band
 
 
 @inline

@@ -28,6 +28,7 @@ from minicnn.backends.convolution import Problem
 from minicnn.backends.cpu import simd, simd_rows, threads
 from minicnn.backends.cpu.convolution.scratch import too_large, up
 from minicnn.backends.cpu.jit import inline, kernel, prange
+from minicnn.backends.cpu.memory import empty
 from minicnn.core.types import Array
 
 ERROR = 5e-6  # max |y - y64| / max |y64| in float32
@@ -127,7 +128,7 @@ def operations(which: str, p: Problem) -> int:
 
 def forward(x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = False) -> Array:
     """``y = conv(x, w) + bias``, or ``max(y, 0)``."""
-    y = np.empty(p.y_shape, x.dtype)
+    y = empty(p.y_shape, x.dtype)
     plan, offsets, sizes = _forward_plan(p)
     _run(x, w.reshape(p.groups, plan.group_out, p.taps), bias, y, plan, offsets, sizes, relu)
     return y
@@ -135,7 +136,7 @@ def forward(x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = Fal
 
 def input_grad(gy: Array, w: Array, p: Problem) -> Array:
     """Gradient of ``sum(gy * conv(x, w))`` by x."""
-    gx = np.empty(p.x_shape, gy.dtype)
+    gx = empty(p.x_shape, gy.dtype)
     swapped = w.reshape(p.groups, -1, *w.shape[1:]).swapaxes(1, 2)  # (G, C/G, O/G, KH, KW)
     for plan, offsets, sizes, rows, cols in _input_plans(p):
         taps = np.ascontiguousarray(swapped[..., rows, :][..., cols])

@@ -24,6 +24,7 @@ import numpy as np
 from minicnn.backends.convolution import Problem
 from minicnn.backends.cpu import arrays, threads
 from minicnn.backends.cpu.convolution.scratch import LIMIT
+from minicnn.backends.cpu.memory import empty
 from minicnn.core.types import Array
 
 ERROR = 5e-6  # max |y - y64| / max |y64| in float32
@@ -78,7 +79,7 @@ def operations(which: str, p: Problem) -> int:
 
 def forward(x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = False) -> Array:
     """``y = conv(x, w) + bias``, or ``max(y, 0)``."""
-    y, s = np.empty(p.y_shape, x.dtype), _sizes("forward", p)
+    y, s = empty(p.y_shape, x.dtype), _sizes("forward", p)
     out, weights = _grouped(y, p), _weights(w, p)
     for n in _runs(p.images, s.images):
         images = _spectra(_grouped(x, p)[n], s, "ngifk->fkgni")
@@ -92,7 +93,7 @@ def forward(x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = Fal
 
 def input_grad(gy: Array, w: Array, p: Problem) -> Array:
     """Gradient of ``sum(gy * conv(x, w))`` by x."""
-    gx, s = np.empty(p.x_shape, gy.dtype), _sizes("input_grad", p)
+    gx, s = empty(p.x_shape, gy.dtype), _sizes("input_grad", p)
     out, weights = _grouped(gx, p), _weights(w, p)
     for n in _runs(p.images, s.images):
         images = _spectra(_spread(_grouped(gy, p)[n], p, s), s, "ngofk->fkgno")
@@ -173,7 +174,7 @@ def _spectra(planes: Array, s: Sizes, order: str) -> Array:
     from scipy.fft import rfft2
 
     flat = planes.reshape(-1, *planes.shape[-2:])
-    spectra = np.empty((len(flat), s.height, s.width // 2 + 1), np.result_type(planes.dtype, np.complex64))
+    spectra = empty((len(flat), s.height, s.width // 2 + 1), np.result_type(planes.dtype, np.complex64))
 
     def transform(part: slice) -> None:
         spectra[part] = rfft2(flat[part], (s.height, s.width), workers=1)
@@ -188,7 +189,7 @@ def _planes(spectra: Array, s: Sizes, order: str) -> Array:
 
     ordered = np.ascontiguousarray(np.einsum(order, spectra))
     flat = ordered.reshape(-1, *ordered.shape[-2:])
-    planes = np.empty((len(flat), s.height, s.width), spectra.real.dtype)
+    planes = empty((len(flat), s.height, s.width), spectra.real.dtype)
 
     def transform(part: slice) -> None:
         planes[part] = irfft2(flat[part], (s.height, s.width), workers=1, overwrite_x=True)
@@ -200,7 +201,7 @@ def _planes(spectra: Array, s: Sizes, order: str) -> Array:
 def _products(a: Array, b: Array) -> Array:
     """Products of the matrices in the last two axes, each on one thread."""
     left, right = a.reshape(-1, *a.shape[-2:]), b.reshape(-1, *b.shape[-2:])
-    out = np.empty((len(left), left.shape[1], right.shape[2]), a.dtype)
+    out = empty((len(left), left.shape[1], right.shape[2]), a.dtype)
 
     def multiply(part: slice) -> None:
         np.matmul(left[part], right[part], out=out[part])

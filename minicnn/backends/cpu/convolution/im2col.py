@@ -23,6 +23,7 @@ from minicnn.backends.cpu.convolution import planes as planes_of
 from minicnn.backends.cpu.convolution.planes import stage, survey, tap_offsets, unstage
 from minicnn.backends.cpu.convolution.scratch import too_large
 from minicnn.backends.cpu.jit import inline, kernel, prange
+from minicnn.backends.cpu.memory import empty
 from minicnn.core.types import Array
 
 ERROR = 5e-6  # max |y - y64| / max |y64| in float32
@@ -76,7 +77,7 @@ def operations(which: str, p: Problem) -> int:
 
 def forward(x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = False) -> Array:
     """``y = conv(x, w) + bias``, or ``max(y, 0)``."""
-    y = np.empty(p.y_shape, x.dtype)
+    y = empty(p.y_shape, x.dtype)
     constants = np.zeros(p.out_channels, x.dtype) if bias is None else bias
     b = blocking("forward", p)
     with blas.single_threaded(x.dtype) as address:
@@ -89,7 +90,7 @@ def forward(x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = Fal
 
 def input_grad(gy: Array, w: Array, p: Problem) -> Array:
     """Gradient of ``sum(gy * conv(x, w))`` by x."""
-    gx = np.empty(p.x_shape, gy.dtype)
+    gx = empty(p.x_shape, gy.dtype)
     b = blocking("input_grad", p)
     with blas.single_threaded(gy.dtype) as address:
         _input_grad(address, gy.reshape(-1), w.reshape(-1), gx.reshape(-1), _scratch(b, gy), p, planes_of.layout(p), b)
@@ -159,7 +160,7 @@ def _parts(p: Problem, b: Blocking) -> int:
 
 
 def _scratch(b: Blocking, like: Array) -> Array:
-    return np.empty((threads.get_num_threads(), b.planes + b.columns + b.side), like.dtype)
+    return empty((threads.get_num_threads(), b.planes + b.columns + b.side), like.dtype)
 
 
 # -- one block --------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from minicnn.backends.cpu.convolution import planes as planes_of
 from minicnn.backends.cpu.convolution.im2col import even, gather_maps, join, positions_of
 from minicnn.backends.cpu.convolution.planes import stage, survey, unstage
 from minicnn.backends.cpu.jit import inline, kernel, prange
+from minicnn.backends.cpu.memory import empty
 from minicnn.core.types import Array
 
 ERROR = 5e-6  # max |y - y64| / max |y64| in float32
@@ -66,7 +67,7 @@ def operations(which: str, p: Problem) -> int:
 
 def forward(x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = False) -> Array:
     """``y = conv(x, w) + bias``, or ``max(y, 0)``."""
-    y, b = np.empty(p.y_shape, x.dtype), blocking("forward", p)
+    y, b = empty(p.y_shape, x.dtype), blocking("forward", p)
     constants = np.zeros(p.out_channels, x.dtype) if bias is None else bias
     with blas.single_threaded(x.dtype) as address:
         _forward(
@@ -78,7 +79,7 @@ def forward(x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = Fal
 
 def input_grad(gy: Array, w: Array, p: Problem) -> Array:
     """Gradient of ``sum(gy * conv(x, w))`` by x."""
-    gx, b = np.empty(p.x_shape, gy.dtype), blocking("input_grad", p)
+    gx, b = empty(p.x_shape, gy.dtype), blocking("input_grad", p)
     scratch = _scratch("input_grad", p, b, gy)
     with blas.single_threaded(gy.dtype) as address:
         _input_grad(address, gy.reshape(-1), w.reshape(-1), gx.reshape(-1), *scratch, p, planes_of.layout(p), b)
@@ -129,7 +130,7 @@ def _sizes(which: str, p: Problem, b: Blocking) -> tuple[int, int]:
 def _scratch(which: str, p: Problem, b: Blocking, like: Array) -> tuple[Array, Array]:
     count = threads.get_num_threads()
     source, target = _sizes(which, p, b)
-    return np.empty((count, source), like.dtype), np.empty((count, target), like.dtype)
+    return empty((count, source), like.dtype), empty((count, target), like.dtype)
 
 
 @inline

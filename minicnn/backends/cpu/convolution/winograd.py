@@ -30,6 +30,7 @@ from minicnn.backends.cpu import simd, simd_blocks, threads
 from minicnn.backends.cpu.convolution import winograd_kernels as kernels
 from minicnn.backends.cpu.convolution.scratch import too_large, up
 from minicnn.backends.cpu.convolution.winograd_kernels import CHUNK, GROUP
+from minicnn.backends.cpu.memory import empty
 from minicnn.backends.cpu.simd_blocks import TILE_ROWS
 from minicnn.core.types import Array
 
@@ -144,7 +145,7 @@ def operations(tile: int, which: str, p: Problem) -> int:
 
 def forward(tile: int, x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = False) -> Array:
     """``y = conv(x, w) + bias``, or ``max(y, 0)``."""
-    y = np.empty(p.y_shape, x.dtype)
+    y = empty(p.y_shape, x.dtype)
     taps = (9 * p.in_channels, 9, False)  # distance of filters and of channels; not turned
     _correlate(x, w, taps, bias, 0 if relu else -np.inf, y, _plan(p, tile, x.itemsize))
     return y
@@ -152,7 +153,7 @@ def forward(tile: int, x: Array, w: Array, bias: Array | None, p: Problem, relu:
 
 def input_grad(tile: int, gy: Array, w: Array, p: Problem) -> Array:
     """Gradient of ``sum(gy * conv(x, w))`` by x."""
-    gx = np.empty(p.x_shape, gy.dtype)
+    gx = empty(p.x_shape, gy.dtype)
     _correlate(gy, w, (9, 9 * p.in_channels, True), None, -np.inf, gx, _plan(p, tile, gy.itemsize, turned=True))
     return gx
 
@@ -168,19 +169,19 @@ def _correlate(
     if by_channels:
         kernels.correlate_by_channels(*given, np.zeros(shared, x.dtype), plan)
     else:
-        kernels.correlate_by_tiles(*given, np.empty(shared, x.dtype), plan)
+        kernels.correlate_by_tiles(*given, empty((shared,), x.dtype), plan)
 
 
 def weight_grad(tile: int, gy: Array, x: Array, p: Problem) -> Array:
     """Gradient of ``sum(gy * conv(x, w))`` by w."""
-    gw = np.empty(p.w_shape, gy.dtype)
+    gw = empty(p.w_shape, gy.dtype)
     plan, parts, elements, shared, _ = _sums(_plan(p, tile, gy.itemsize))
     if parts:
         sums = np.zeros((parts, elements), gy.dtype)
         kernels.sum_by_tiles(x.reshape(-1), gy.reshape(-1), sums, plan)
     else:
-        sums = (np.empty if p.images else np.zeros)((1, elements), gy.dtype)
-        kernels.sum_by_channels(x.reshape(-1), gy.reshape(-1), np.empty(shared, gy.dtype), sums, plan)
+        sums = (empty if p.images else np.zeros)((1, elements), gy.dtype)
+        kernels.sum_by_channels(x.reshape(-1), gy.reshape(-1), empty((shared,), gy.dtype), sums, plan)
     kernels.filter_grads(sums, gw.reshape(-1), plan)
     return gw
 
