@@ -21,10 +21,10 @@ def relu(x: Array) -> Array:
     """max(x, 0); NaN stays."""
     if x.size < SMALL or x.dtype.char not in COMPILED:
         return np.maximum(x, 0)
-    from minicnn.backends.cpu.activation_kernels import relu as run
+    from minicnn.backends.cpu.activation_kernels import relu_grad as run
 
-    out = empty(x.shape, x.dtype)
-    run.sized(x.size, np.ascontiguousarray(x).reshape(-1), out.reshape(-1))
+    out, flat = empty(x.shape, x.dtype), np.ascontiguousarray(x).reshape(-1)
+    run.sized(x.size, flat, flat, out.reshape(-1))
     return out
 
 

@@ -14,7 +14,7 @@ from minicnn.backends.cpu.memory import empty, empty_like
 from minicnn.backends.cpu.softmax import softmax_rows, softmax_strip
 from minicnn.core.types import Array
 
-_POSITIONS = 512  # positions of one block: a strip of each class's plane, so that memory is read in order
+_POSITIONS = 1024  # positions of one block: a strip of each class's plane, so that memory is read in order
 _SAMPLES = 128  # samples of one block where each has a single position
 
 
@@ -94,23 +94,25 @@ def _forward_block(  # type: ignore[no-untyped-def]
         softmax_strip(z[n0], p[n0], top, norm, s0, s1)
     for i in range(count):
         norm[i] = _log(norm[i])
-    share, spread = smoothing / classes, np.zeros(count)
+    share, spread = smoothing / classes, np.zeros(count if smoothing > 0 else 0)
     if smoothing > 0:
         _spread(z, w, top, norm, n0, s0, spread)
     total, mass, bad = 0.0, 0.0, -1
-    first = n0 * positions + s0
+    first, flat = n0 * positions + s0, z.reshape(-1)
+    start, step = n0 * classes * positions + s0, classes if positions == 1 else 1
     for i in range(count):
-        row = first + i
-        n, s = (n0 + i, 0) if positions == 1 else (n0, s0 + i)
-        y = labels[row]
+        y = labels[first + i]
         loss = 0.0
         if y != ignore:
             if 0 <= y < classes:
-                loss = (1.0 - smoothing) * w[y] * (norm[i] - (z[n, y, s] - top[i])) + share * spread[i]
+                chosen = flat[start + i * step + y * positions]
+                loss = (1.0 - smoothing) * w[y] * (norm[i] - (chosen - top[i]))
+                if smoothing > 0:
+                    loss += share * spread[i]
                 mass += w[y]
             elif bad < 0:
-                bad = row
-        losses[row] = loss
+                bad = first + i
+        losses[first + i] = loss
         total += loss
     sums[0], sums[1], sums[2] = total, mass, bad
 

@@ -208,6 +208,25 @@ def finish_rows(typingctx, target, to, target_pitch, source, start, source_pitch
     return signature, _outlined("finish_rows", _finish_rows)
 
 
+def _keep_positive(emit: _Rows, builder: Any, args: Any) -> None:
+    target, source, signs = (emit.pointer(k, args[3]) for k in range(3))
+    zero = ir.Constant(emit.vector, None)
+
+    def vector(first: Any, mask: Any) -> None:
+        dropped = builder.fcmp_ordered("<=", emit.load(builder.gep(signs, [first]), mask), zero)
+        value = builder.select(dropped, zero, emit.load(builder.gep(source, [first]), mask))
+        emit.store(value, builder.gep(target, [first]), mask)
+
+    emit.over(args[4], vector)
+
+
+@intrinsic
+def keep_positive(typingctx, target, source, signs, start, length):  # type: ignore[no-untyped-def]
+    """target[start + j] = 0 if signs[start + j] <= 0 else source[start + j], j < length; NaN is no sign."""
+    whole = types.intp
+    return types.void(target, source, signs, whole, whole), _outlined("keep_positive", _keep_positive)
+
+
 def _weighted_shifts(emit: _Rows, builder: Any, args: Any) -> None:
     run = ir.Constant(_I64, WAYS * emit.count)
     runs = builder.sdiv(builder.add(args[8], ir.Constant(_I64, WAYS * emit.count - 1)), run)
