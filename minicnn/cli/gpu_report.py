@@ -38,6 +38,7 @@ def add_to(subparsers: Any) -> None:
     parser.add_argument(
         "--out", metavar="FILE", type=Path, default=Path("gpu-report.json"), help="(default: %(default)s)"
     )
+    parser.add_argument("--markdown", metavar="FILE", type=Path, help="write tolerance and error of each op as a page")
     parser.add_argument("--device", default="cuda", help="cuda-emulated to try the command itself (default: cuda)")
     parser.set_defaults(command=command)
 
@@ -53,6 +54,8 @@ def command(options: argparse.Namespace) -> int:
     if unknown:
         raise ValueError(f"gpu-report: there is no stage {', '.join(unknown)}; there are {', '.join(STAGES)}")
     place = device(options.device)
+    if options.markdown and not options.markdown.parent.is_dir():
+        raise FileNotFoundError(f"gpu-report: there is no folder {options.markdown.parent}")
     record = _earlier(options.out)
     record["kind"] = "minicnn gpu-report"
     stages = record.setdefault("stages", {})
@@ -81,6 +84,8 @@ def command(options: argparse.Namespace) -> int:
         for trouble in facts.get("troubles", []):
             print(f"  {trouble}")
     print(f"the result is in {options.out}")
+    if options.markdown:
+        options.markdown.write_text(_page(stages), encoding="utf-8")
     return 1 if failed else 0
 
 
@@ -95,6 +100,26 @@ def _earlier(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict) or record.get("kind") != "minicnn gpu-report":
         raise ValueError(f"gpu-report: {path} is no result of this command; name another file with --out")
     return record
+
+
+def _page(stages: dict[str, Any]) -> str:
+    """Tolerance and largest error of each op, as the stage ``parity`` measured them."""
+    from minicnn.testing.parity import tolerance
+
+    stage = stages.get("parity", {})
+    if "errors" not in stage:
+        raise ValueError("gpu-report: --markdown shows what the stage parity measured; it is not in the result")
+    machine, dtypes = stage["machine"], ("float64", "float32")
+    lines = [
+        "# Tolerance and error of every operation", "",
+        f"Written by `minicnn gpu-report --device {machine['device']} --stages parity --markdown`, {stage['time'][:10]}: the",
+        "largest difference of a value or first gradient from the CPU's, over the CPU's largest number, and what is allowed.",
+        "", "| op | allowed, float64 | largest | allowed, float32 | largest |", "| --- | --- | --- | --- | --- |",
+    ]  # fmt: skip
+    for op, errors in sorted(stage["errors"].items()):
+        cells = [f"{tolerance(op, dtype):.0e} | {errors.get(dtype, 0.0):.1e}" for dtype in dtypes]
+        lines.append(f"| `{op}` | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:

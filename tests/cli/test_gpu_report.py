@@ -39,6 +39,18 @@ def test_stages_can_be_run_one_by_one_into_one_file(tmp_path: Path, capsys: pyte
 
 
 @emulated
+def test_the_page_has_tolerance_and_error_of_each_op_that_was_compared(tmp_path: Path) -> None:
+    page = tmp_path / "parity.md"
+    code, stages = report(tmp_path, "--stages", "parity", "--only", "max_pool1d", "conv1d", "--markdown", str(page))
+    assert code == 0
+    rows = {row.split("`")[1]: row for row in page.read_text().splitlines() if row.startswith("| `")}
+    assert set(rows) == set(stages["parity"]["errors"]) >= {"max_pool1d", "conv1d"}
+    assert "1e-12" in rows["max_pool1d"]
+    assert "4e-05" in rows["conv1d"]
+    assert main(["gpu-report", "--out", str(tmp_path / "r.json"), "--markdown", str(tmp_path / "no" / "p.md")]) == 2
+
+
+@emulated
 def test_a_stage_that_fails_is_told_and_the_next_has_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(device: str, only: Any) -> Any:
         raise RuntimeError("no luck")
