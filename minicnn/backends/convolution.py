@@ -7,6 +7,7 @@ from minicnn.core.types import Shape
 
 PASSES = ("forward", "input_grad", "weight_grad")
 AUTO = "auto"  # the name that leaves the choice to the rules of the room
+SUMMED = 5e-6  # the error, stated for float32, of a long sum in the dtype of its numbers
 
 
 class Problem(NamedTuple):
@@ -54,7 +55,6 @@ class Problem(NamedTuple):
         """Products summed for one output element: C/G * KH * KW."""
         return self.in_channels // self.groups * self.kernel_h * self.kernel_w
 
-
     @property
     def notation(self) -> str:
         """In the notation of ``minicnn bench conv``; ``to HxW`` where zeros are not the same on both sides."""
@@ -74,9 +74,19 @@ class Problem(NamedTuple):
         return text + ("" if usual == (self.out_h, self.out_w) else f" to {self.out_h}x{self.out_w}")
 
 
+def in_dtype(error: float, item: int) -> float:
+    """What an error stated for float32 is in numbers of ``item`` bytes: both are multiples of their eps.
+
+    In float64 nobody sums in more than float64, so there no statement is better than ``SUMMED``'s.
+    """
+    return max(error, SUMMED) * 2.0**-29 if item == 8 else error
+
+
 def in_float32(max_error: float, item: int) -> float:
-    """The error in float32 of what has ``max_error`` in numbers of ``item`` bytes: both are multiples of their eps."""
-    return max_error * 2.0**29 if item == 8 else max_error
+    """The float32 error up to which an algorithm keeps ``max_error`` in numbers of ``item`` bytes."""
+    if item != 8:
+        return max_error
+    return max_error * 2.0**29 if max_error >= in_dtype(SUMMED, item) else 0.0
 
 
 class Algorithms(NamedTuple):

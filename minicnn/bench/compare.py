@@ -9,7 +9,7 @@ from minicnn.bench.peers import OURS
 from minicnn.bench.result import AUTO, OK, Row
 from minicnn.bench.stats import differ, geometric_mean
 
-FASTER, SLOWER, SAME, UNTIMED = "faster", "slower", "same", "not comparable"
+FASTER, SLOWER, SAME, UNTIMED, FEW = "faster", "slower", "same", "not comparable", "too few rounds to tell"
 LEAST = 0.02  # a change below this share is called the same, however regular it is
 LEVEL = 0.05  # probability that any row of a comparison is called changed by scatter alone
 
@@ -28,7 +28,7 @@ class Change:
 
 
 def compare(before: Sequence[Row], after: Sequence[Row]) -> list[Change]:
-    """Match rows by work, pass and contender (ours by algorithm too, and the automatic choice by that).
+    """Match rows by work, shape, dtype, pass and contender (ours by algorithm too, and the automatic choice by that).
 
     A row is faster or slower if a Mann-Whitney test of its rounds finds the difference at a level divided by the
     number of rows (Bonferroni), and the medians differ by more than 2 %.
@@ -36,22 +36,24 @@ def compare(before: Sequence[Row], after: Sequence[Row]) -> list[Change]:
     others = {label: row for row in after for label in _labels(row)}
     pairs = [(label, row, others[label]) for row in before for label in _labels(row) if label in others]
     changes = []
-    for (work, which, name), a, b in pairs:
+    for (work, which, name, *_), a, b in pairs:
         if a.verdict == b.verdict == OK and a.rounds and b.rounds:
             ratio, p = median(a.rounds) / median(b.rounds), differ(a.rounds, b.rounds)
-            sure = p < LEVEL / len(pairs) and abs(ratio - 1) > LEAST
-            verdict = (FASTER if ratio > 1 else SLOWER) if sure else SAME
+            large, level = abs(ratio - 1) > LEAST, LEVEL / len(pairs)
+            verdict = (FASTER if ratio > 1 else SLOWER) if large and p < level else SAME
+            if large and 2 / math.comb(len(a.rounds) + len(b.rounds), len(a.rounds)) >= level:
+                verdict = FEW  # not even rounds that do not overlap would show it
         else:
             ratio, p, verdict = math.nan, math.nan, UNTIMED
         changes.append(Change(work, which, name, (a.algorithm, b.algorithm), ratio, p, verdict))
     return changes
 
 
-def _labels(row: Row) -> list[tuple[str, str, str]]:
+def _labels(row: Row) -> list[tuple[str, ...]]:
     names = [f"{row.contender} {row.algorithm}".strip()]
     if AUTO in row.marks:
         names.append(f"{row.contender} {AUTO}")
-    return [(row.work, row.which, name) for name in names]
+    return [(row.work, row.which, name, row.shape, row.dtype) for name in names]
 
 
 def table(changes: Sequence[Change]) -> str:

@@ -5,7 +5,9 @@ from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from minicnn.backends.convolution import PASSES
+import numpy as np
+
+from minicnn.backends.convolution import PASSES, in_float32
 from minicnn.bench import gate, peers, roofline, turns
 from minicnn.bench.desk import Cannot, Desk, WorkError, contender
 from minicnn.bench.layers import Layer
@@ -131,18 +133,18 @@ def _chosen(
 ) -> list[tuple[str, list[str]]]:
     """The names of our algorithms to run, each once, with the reasons; what cannot run becomes a row at once."""
     line, marks = f"{layer.name} {layer.notation}", dict[str, list[str]]()
+    bound = None if plan.max_error is None else in_float32(plan.max_error, np.dtype(plan.dtype).itemsize)
     for asked in plan.algorithms:
         try:
             if asked == ALL:
                 for name in desk.ask("algorithms", layer=line, which=which)["names"]:
                     marks.setdefault(name, [])
-                found = [(AUTO, plan.max_error, AUTO), (AUTO, SMALL_ERROR, EXACT)]
-            elif asked == AUTO:
-                found = [(AUTO, plan.max_error, AUTO), (AUTO, SMALL_ERROR, EXACT)]
+            if asked in {ALL, AUTO}:
+                found = [(AUTO, bound, AUTO), (AUTO, SMALL_ERROR, EXACT)]
             else:
                 found = [(asked, None, "named")]
-            for name, bound, mark in found:
-                resolved = desk.ask("resolve", layer=line, which=which, algorithm=name, max_error=bound)["name"]
+            for name, most, mark in found:
+                resolved = desk.ask("resolve", layer=line, which=which, algorithm=name, max_error=most)["name"]
                 marks.setdefault(resolved, []).append(mark)
         except (Cannot, WorkError) as error:
             rows.append(Row(**about, contender=desk.name, algorithm=asked, verdict=CANNOT, why=str(error)))

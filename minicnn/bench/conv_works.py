@@ -1,9 +1,12 @@
 """What a contender's process does for ``minicnn bench conv``: check a pass of a layer, then offer it to be timed."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
+from minicnn.backends.convolution import in_dtype
 from minicnn.bench import gate, peers, process_memory
 from minicnn.bench.desk import Answer, Cannot
 from minicnn.bench.layers import Layer, parse
@@ -31,20 +34,20 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
         if reason:
             raise Cannot(reason)
 
-        def compute(at: Layer, a: Array, b: Array) -> Array:
-            found: Array = peer.back(peer.make(which, at, algorithm)(peer.into(a), peer.into(b)))
-            return found
+        def compute(at: Layer, *given: Array) -> Callable[[], Array]:
+            call, operands = peer.make(which, at, algorithm), [peer.into(array) for array in given]
+            return lambda: peer.back(call(*operands))  # type: ignore[no-any-return]
 
         facts = peer.facts(which, chosen, dtype, algorithm) if hasattr(peer, "facts") else {}
-        bound = gate.scaled(facts.get("bound", gate.FOREIGN_BOUND), dtype)
+        bound = in_dtype(facts.get("bound", gate.FOREIGN_BOUND), np.dtype(dtype).itemsize)
         if elsewhere and os.environ.get("CUPY_TF32") == "1":
             bound = max(bound, TF32_ERROR)
         verdict = gate.check(compute, which, chosen, dtype, samples)
         error = verdict.error
         if which == "forward" and hasattr(peer, "fused"):  # what a layer of a network runs: with bias and ReLU
-            def compute_fused(at: Layer, *given: Array) -> Array:
-                found: Array = peer.back(peer.fused(at, algorithm)(*map(peer.into, given)))
-                return found
+            def compute_fused(at: Layer, *given: Array) -> Callable[[], Array]:
+                call, operands = peer.fused(at, algorithm), [peer.into(array) for array in given]
+                return lambda: peer.back(call(*operands))  # type: ignore[no-any-return]
 
             error = max(error, gate.check_fused(compute_fused, chosen, dtype))
         facts |= {
@@ -53,7 +56,7 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
         }
         if transfers:  # from the host and back, waited for
             a, b = gate.operands(which, chosen, dtype)
-            return Work(lambda: compute(chosen, a, b), facts | {"peak_bytes": None})
+            return Work(lambda: compute(chosen, a, b)(), facts | {"peak_bytes": None})  # noqa: PLW0108 - copies each time
         work = _work(chosen, which, dtype, algorithm)
         facts["peak_bytes"] = None if elsewhere else _peak(work)
         return Work(work, facts, peer.clock if elsewhere else host_clock)

@@ -19,7 +19,7 @@ SAMPLES = 1000
 FOREIGN_BOUND = 1e-4  # of contenders that state none: far above rounding in float32, far below a wrong result
 KINDS = ("normal", "non-negative")
 
-Compute = Callable[[Layer, Array, Array], Array]
+Compute = Callable[..., Callable[[], Array]]  # from a layer and its operands to the call that computes it
 
 
 @dataclass(frozen=True)
@@ -48,20 +48,21 @@ def check(compute: Compute, which: str, layer: Layer, dtype: str, samples: int =
     for kind in KINDS:
         for chosen, full in ((layer.reduced(), False), (layer, True)):
             a, b = operands(which, chosen, dtype, kind)
+            call = compute(chosen, a, b)
             start = time.perf_counter()
-            found = compute(chosen, a, b)
+            found = call()
             seconds.append(time.perf_counter() - start)
             errors.append(_error(found, which, a, b, chosen, samples if full else None))
     return Verdict(max(errors), seconds[0], seconds[2], seconds[1])
 
 
-def check_fused(compute: Callable[[Layer, Array, Array, Array], Array], layer: Layer, dtype: str) -> float:
+def check_fused(compute: Compute, layer: Layer, dtype: str) -> float:
     """The error of ``max(conv(x, w) + bias, 0)`` of the small layer."""
     small = layer.reduced()
     x, w = operands("forward", small, dtype)
     bias = np.random.default_rng(2).standard_normal(small.out_channels).astype(dtype)
     bias *= np.float32(np.sqrt(small.problem.taps))  # as large as what it is added to
-    found = compute(small, x, w, bias)
+    found = compute(small, x, w, bias)()
     if tuple(found.shape) != tuple(small.problem.y_shape):
         return np.inf
     expected = reference.whole("forward", x, w, small.problem) + bias.astype(np.float64)[:, None, None]
@@ -81,8 +82,3 @@ def _error(found: Array, which: str, a: Array, b: Array, layer: Layer, samples: 
         found = found[where]
     error = float(np.max(np.abs(found - expected)) / np.max(np.abs(expected)))
     return error if np.isfinite(error) else np.inf
-
-
-def scaled(bound: float, dtype: str) -> float:
-    """A bound stated for float32, in another precision."""
-    return bound * float(np.finfo(dtype).eps / np.finfo(np.float32).eps)

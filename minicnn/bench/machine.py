@@ -1,11 +1,14 @@
 """What a number was measured on: stored with every result."""
 
+import hashlib
 import os
 import platform
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import minicnn
 from minicnn.core.device import device as find_device
 
 _LIBRARIES = ("OPENBLAS_", "OMP_", "MKL_", "ONEDNN_", "NUMBA_")
@@ -22,10 +25,20 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def stamp(
-    packages: tuple[str, ...] = ("numpy", "numba", "scipy", "torch"), device: str = "cpu"
-) -> dict[str, object]:
-    """Date, processor, cores, system, Python and the versions of the packages named (``None``: not installed).
+PACKAGES = ("numpy", "numba", "scipy", "torch", "tinygrad", "mygrad", "autograd")
+
+
+@cache
+def code() -> str:
+    """A hash of the package's sources: two results with the same one measured the same code."""
+    digest = hashlib.blake2s(digest_size=6)
+    for source in sorted(Path(minicnn.__file__).parent.rglob("*.py")):
+        digest.update(source.read_bytes())
+    return f"{minicnn.__version__} {digest.hexdigest()}"
+
+
+def stamp(packages: tuple[str, ...] = PACKAGES, device: str = "cpu") -> dict[str, object]:
+    """Date, processor, cores, system, Python, our code and versions of the packages named (``None``: not installed).
 
     For a device other than the CPU also what it is, in words, with CuPy's, CUDA's and the driver's versions.
 
@@ -55,6 +68,7 @@ def stamp(
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
+        "minicnn": code(),
         "packages": found,
         "environment": {name: os.environ[name] for name in sorted(os.environ) if name.startswith(_LIBRARIES)},
     }

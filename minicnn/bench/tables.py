@@ -72,6 +72,7 @@ def _rows(table: Table, work: str, which: str, desks: dict[str, Desk]) -> list[R
     rows: list[Row] = []
     entrants: turns.Entrants = {}
     shown: dict[str, Shown] = {}
+    agree = AGREE
     for name, desk in desks.items():
         row = Row(work, which, name, marks=[AUTO] if name == peers.OURS else [])
         rows.append(row)
@@ -79,15 +80,16 @@ def _rows(table: Table, work: str, which: str, desks: dict[str, Desk]) -> list[R
         if facts is not None:
             entrants[name] = row, desk
             shown[name] = facts["shown"]
+            agree = min(agree, facts.get("agree", AGREE))
     absent = [name for name in table.peers if name not in desks]
     rows += [Row(work, which, name, verdict=CANNOT, why=str(peers.missing(name))) for name in absent]
-    _agree(rows, shown, entrants)
+    _agree(rows, shown, entrants, agree)
     turns.time_rows(entrants, rounds=table.rounds, seconds=table.seconds, steady=table.steady)
     turns.drop(desks)
     return rows
 
 
-def _agree(rows: list[Row], shown: dict[str, Shown], entrants: turns.Entrants) -> None:
+def _agree(rows: list[Row], shown: dict[str, Shown], entrants: turns.Entrants, bound: float) -> None:
     """Ours must show what the others show; which of two is wrong cannot be known here, so ours is called wrong."""
     ours = shown.get(peers.OURS)
     if ours is not None and len(shown) == 1:
@@ -98,8 +100,8 @@ def _agree(rows: list[Row], shown: dict[str, Shown], entrants: turns.Entrants) -
         found = difference(ours, theirs)
         row = next(row for row in rows if row.contender == peers.OURS)
         row.error = max(row.error or 0.0, found)
-        row.bound = AGREE
-        if found > AGREE:
+        row.bound = bound
+        if found > bound:
             row.verdict, row.why = WRONG, f"differs from {name} by {found:.1e}"
             entrants.pop(peers.OURS, None)
 

@@ -4,14 +4,17 @@ The file is TOML, a table for each layer in the notation of :mod:`minicnn.bench.
 
     dtype = "float32"
     threads = 2
+    processor = "AMD EPYC"
 
     ["8x256x56x56 -> 256, 3x3 padding 1"]
     forward = "winograd"     # ms: winograd 12.1, im2col 31.0, direct 39.5
 
 An entry serves the convolution of exactly these sizes; all others are chosen by rules. What is fastest on two threads
-in float32 need not be elsewhere, so a file for another number of threads, or another dtype than asked, is refused.
+in float32 need not be elsewhere, so a file of another processor, for another number of threads, or for another dtype
+than asked, is refused.
 """
 
+import json
 import time
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -22,11 +25,11 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.backends.convolution import PASSES, Problem
+from minicnn.backends.convolution import PASSES, Problem, in_float32
+from minicnn.backends.cpu import arrays, threads
 from minicnn.backends.cpu import convolution as room
-from minicnn.backends.cpu import threads
 from minicnn.bench.layers import Layer, parse
-from minicnn.bench.machine import stamp
+from minicnn.bench.machine import processor, stamp
 from minicnn.core.types import Array
 
 SLOW = ("naive",)  # never the fastest
@@ -52,18 +55,22 @@ def measure(layer: Layer, *, rounds: int = 5, max_error: float = 2e-5, dtype: st
         Pass to algorithm to seconds.
     """
     p, draw = layer.problem, np.random.default_rng(0)
-    x, w, gy = (draw.standard_normal(shape).astype(dtype) for shape in (p.x_shape, p.w_shape, p.y_shape))
+    x, w, gy = (arrays.array(draw.standard_normal(shape), dtype) for shape in (p.x_shape, p.w_shape, p.y_shape))
     calls: dict[str, Callable[[str], Array]] = {
         "forward": lambda name: room.forward(x, w, None, p, name),
         "input_grad": lambda name: room.input_grad(gy, w, p, name),
         "weight_grad": lambda name: room.weight_grad(gy, x, p, name),
     }
     found: Seconds = {}
+    most = in_float32(max_error, np.dtype(dtype).itemsize)
     for which in PASSES:
-        names = [
+        able = [
             name for name, module in room.ALGORITHMS.items()
-            if name not in SLOW and max_error >= module.ERROR and module.cannot(which, p) is None
+            if most >= module.ERROR and module.cannot(which, p) is None
         ]
+        if not able:
+            raise ValueError(f"tune: no algorithm keeps an error of {max_error:.3g} in {dtype} [{layer.notation}]")
+        names = [name for name in able if name not in SLOW] or able
         taken: dict[str, list[float]] = {name: [] for name in names}
         for turn in range(rounds + 1):
             for name in names if turn % 2 else reversed(names):
@@ -83,8 +90,8 @@ def fastest(seconds: Mapping[str, float]) -> list[str]:
 def text(measured: Iterable[tuple[Layer, Seconds]], dtype: str = "float32") -> str:
     """The file of what was measured in that dtype, on as many threads as are set."""
     facts = stamp(("numpy", "numba", "scipy"))
-    lines = [f"# fastest algorithms on {facts['processor']}, {facts['cores']} cores, {facts['date']}"]
-    lines += [f'dtype = "{dtype}"', f"threads = {threads.get_num_threads()}"]
+    lines = [f"# fastest algorithms, {facts['date']}", f'dtype = "{dtype}"', f"threads = {threads.get_num_threads()}"]
+    lines += [f"processor = {json.dumps(facts['processor'])}"]
     for layer, found in measured:
         lines += ["", f'["{layer.notation}"]']
         for which, seconds in found.items():
@@ -112,13 +119,13 @@ def room_of(device: str) -> Any:
 def read(path: str | Path, room: Any = room, dtype: str = "float32") -> dict[tuple[str, Problem], str]:
     """What a file says: the algorithm for a pass of a problem, as the convolution room of a backend knows them.
 
-    A file without a header says nothing of dtype and threads (made by hand, or for a GPU), and is taken.
+    A file without a header says nothing of dtype, threads and processor (made by hand, or for a GPU), and is taken.
 
     Raises
     ------
     ValueError
         If it is no TOML, names a layer, pass or algorithm that does not exist or cannot do it, or was measured for
-        another dtype or number of threads.
+        another dtype, processor or number of threads.
     OSError
         If it cannot be read.
     """
@@ -126,10 +133,10 @@ def read(path: str | Path, room: Any = room, dtype: str = "float32") -> dict[tup
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"use_conv_table: {path} is no TOML: {error}") from None
-    for name, now in (("dtype", dtype), ("threads", threads.get_num_threads())):
+    for name, now in (("dtype", dtype), ("threads", threads.get_num_threads()), ("processor", processor())):
         measured = content.pop(name, now)
         if measured != now:
-            advice = "measure one: minicnn tune" if name == "threads" else "name it: use_conv_table(dtype=...)"
+            advice = "name it: use_conv_table(dtype=...)" if name == "dtype" else "measure one here: minicnn tune"
             raise ValueError(f"use_conv_table: {path} was measured with {name} {measured!r}, not {now!r}; {advice}")
     table: dict[tuple[str, Problem], str] = {}
     for notation, passes in content.items():

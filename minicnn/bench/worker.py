@@ -16,8 +16,6 @@ from minicnn.bench.desk import Answer, answer
 from minicnn.bench.process_memory import page_faults
 
 Handler = Callable[..., Any]
-
-
 Clock = Callable[[Callable[[], object], int], float]
 
 

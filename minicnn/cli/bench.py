@@ -22,7 +22,7 @@ def add_to(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "bench", help="measure speed and memory, beside other libraries",
         description="Measure, in turns with other libraries, each in a process of its own that sleeps while another "
-        "works. Results are checked before they are timed.",
+        "works. Results are checked before they are timed, an op's against the other library's.",
     )
     kinds = parser.add_subparsers(title="kinds", metavar="KIND", required=True)
     for module in KINDS:

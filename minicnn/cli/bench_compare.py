@@ -6,6 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+SAME = (  # what two results must share for their times to be of the same thing
+    "kind", "processor", "cores", "system", "python", "packages", "environment", "device", "dtype", "threads", "spin",
+    "seconds", "tf32",
+)  # fmt: skip
+
 
 def add_to(kinds: Any) -> None:
     """Add the kind."""
@@ -25,8 +30,11 @@ def command(options: argparse.Namespace) -> int:
     from minicnn.bench import compare, report
 
     (before, first), (after, second) = report.load(options.before), report.load(options.after)
-    one, other = ({"kind": record.get("kind"), **record.get("machine", {})} for record in (first, second))
-    for part in ("kind", "processor", "cores", "python", "packages"):
+    one, other = (
+        {"kind": record.get("kind"), **record.get("machine", {}), **record.get("settings", {})}
+        for record in (first, second)
+    )
+    for part in SAME:
         if one.get(part) != other.get(part):
             print(f"note: the {part} differs: {one.get(part)} / {other.get(part)}")
     changes = compare.compare(before, after)

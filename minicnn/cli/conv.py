@@ -48,19 +48,20 @@ def command(options: argparse.Namespace) -> int:
 
 def explain(layer: Any, dtype: str, max_error: float, room: Any) -> dict[str, Any]:
     """All that is known before a layer runs: numbers in floating-point operations and bytes."""
-    from minicnn.backends.convolution import PASSES, in_float32
-    from minicnn.bench.gate import scaled
+    from minicnn.backends.convolution import PASSES, in_dtype, in_float32
 
     p, item = layer.problem, 4 if dtype == "float32" else 8
     passes = {}
     for which in PASSES:
         rule = room.explain(which, p, in_float32(max_error, item))
         module = room.ALGORITHMS[rule.algorithm]
-        others = {name: one.cannot(which, p) or "possible" for name, one in room.ALGORITHMS.items()}
-        del others[rule.algorithm]
+        others = {
+            name: one.cannot(which, p) or f"possible: {_cost(one.operations(which, p), one.workspace(which, p, item))}"
+            for name, one in room.ALGORITHMS.items() if name != rule.algorithm
+        }  # fmt: skip
         passes[which] = {
             "algorithm": rule.algorithm, "because": rule.reason, "operations": module.operations(which, p),
-            "workspace": module.workspace(which, p, item), "error": scaled(module.ERROR, dtype), "others": others,
+            "workspace": module.workspace(which, p, item), "error": in_dtype(module.ERROR, item), "others": others,
         }
     return {
         "layer": layer.notation, "dtype": dtype, "output": list(p.y_shape), "operations": 2 * layer.macs,
@@ -78,9 +79,10 @@ def _text(facts: dict[str, Any]) -> str:
     ]
     for which, found in facts["passes"].items():
         lines += [f"  {which}: {found['algorithm']}", f"    because: {found['because']}"]
-        work, memory = found["operations"] / 1e9, found["workspace"] / 2**20
-        lines.append(f"    {work:.3g} Gflop, {memory:.3g} MiB of scratch memory, error at most {found['error']:.0e}")
-        possible = [name for name, reason in found["others"].items() if reason == "possible"]
-        lines.append(f"    also possible: {', '.join(possible) or 'none'}")
-        lines += [f"    {name}: {reason}" for name, reason in found["others"].items() if reason != "possible"]
+        lines.append(f"    {_cost(found['operations'], found['workspace'])}, error at most {found['error']:.0e}")
+        lines += [f"    {name}: {reason}" for name, reason in found["others"].items()]
     return "\n".join(lines)
+
+
+def _cost(operations: int, workspace: int) -> str:
+    return f"{operations / 1e9:.3g} Gflop, {workspace / 2**20:.3g} MiB of scratch memory"

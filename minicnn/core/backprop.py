@@ -259,9 +259,19 @@ def _limited(node: Function, gys: "list[Tensor | None]", gxs: tuple[Any, ...]) -
 
 
 def _hooked(hooks: list[Any], gradient: Any) -> Tensor:
+    """The gradient as its hooks leave it; a replacement must fit."""
     for hook in list(hooks):
         replaced = hook(gradient)
-        gradient = gradient if replaced is None else replaced
+        if replaced is None:
+            continue
+        if not isinstance(replaced, Tensor):
+            raise TypeError(f"backward: a hook must return a Tensor or None, got {type(replaced).__name__}")
+        if replaced.data.shape != gradient.data.shape or replaced.data.dtype != gradient.data.dtype:
+            raise ValueError(
+                f"backward: a hook returned {replaced.shape} {replaced.dtype} "
+                f"for a gradient of {gradient.shape} {gradient.dtype}"
+            )
+        gradient = replaced
     return gradient  # type: ignore[no-any-return]
 
 
@@ -315,8 +325,9 @@ def _held_by_nobody_else(gradient: Tensor) -> bool:
     base = gradient.data.base
     # a view of the whole of an array, but for a rest that aligns it: its base attribute, the name here, the argument
     if base is not None:
-        rest = getattr(base, "nbytes", -1) - gradient.data.nbytes
-        if not 0 <= rest <= _ALIGNMENT or sys.getrefcount(base) > 3:
+        if type(base) is not type(gradient.data) or 0 in gradient.data.strides:  # another owner; a broadcast view
+            return False
+        if not 0 <= base.nbytes - gradient.data.nbytes <= _ALIGNMENT or sys.getrefcount(base) > 3:
             return False
     # the array: the Tensor and getrefcount's argument; the Tensor: _run, _deliver, this frame, getrefcount's argument
     return sys.getrefcount(gradient.data) <= 2 and sys.getrefcount(gradient) <= 4

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from minicnn.backends.convolution import in_dtype, in_float32
 from minicnn.backends.cpu import convolution
 from minicnn.bench import conv, conv_works, desk, gate, layers, peers, reference
 from minicnn.bench.alternate import Contender
@@ -56,7 +57,7 @@ def planted(fault):
     def compute(layer, a, b):
         y = convolution.forward(a, b, None, layer.problem, "naive")
         fault(y)
-        return y
+        return lambda: y
 
     return compute
 
@@ -86,17 +87,17 @@ def test_the_gate_notices_a_planted_fault(fault):
 
 def test_a_result_of_another_shape_is_wrong():
     layer = layers.parse("l 1x1x4x4 -> 1, 3x3")
-    assert gate.check(lambda at, a, b: np.zeros(1), "forward", layer, "float32").error == np.inf
+    assert gate.check(lambda at, a, b: lambda: np.zeros(1), "forward", layer, "float32").error == np.inf
 
 
 def test_a_fault_of_large_sizes_only_is_noticed_by_the_sample():
-    layer = layers.parse("l 9x2x20x4 -> 2, 3x3 padding 1")
-    assert layer.reduced().images == 5
+    layer = layers.parse("l 33x2x20x4 -> 2, 3x3 padding 1")
+    assert layer.reduced().images == 17
 
     def compute(at, a, b):
         y = convolution.forward(a, b, None, at.problem, "naive")
-        y[8:] = 0
-        return y
+        y[32:] = 0
+        return lambda: y
 
     assert gate.check(compute, "forward", layer, "float32").error > 0.1
 
@@ -106,7 +107,7 @@ def test_non_negative_inputs_are_checked_too():
 
     def compute(at, a, b):
         seen.append(min(a.min(), b.min()) >= 0)
-        return convolution.forward(a, b, None, at.problem, "naive")
+        return lambda: convolution.forward(a, b, None, at.problem, "naive")
 
     gate.check(compute, "forward", layers.parse("l 1x1x4x4 -> 1, 3x3"), "float32")
     assert seen == [False, False, True, True]
@@ -119,7 +120,7 @@ def test_a_forward_pass_is_gated_with_bias_and_relu(fault):
 
     def compute(at, x, w, bias):
         y = convolution.forward(x, w, None if fault == "no bias" else bias, p, "direct", relu=fault != "no ReLU")
-        return y * np.nan if fault == "NaN" else y
+        return lambda: y * np.nan if fault == "NaN" else y
 
     assert (gate.check_fused(compute, layer, "float32") > 5e-6) == bool(fault)
 
@@ -148,8 +149,35 @@ def test_how_others_time_a_gradient_is_marked():
 
 
 def test_a_bound_follows_the_precision():
-    assert gate.scaled(5e-6, "float32") == 5e-6
-    assert gate.scaled(5e-6, "float64") == pytest.approx(5e-6 * 2.0**-29)
+    assert in_dtype(2e-5, 4) == 2e-5
+    assert in_dtype(2e-5, 8) == pytest.approx(2e-5 * 2.0**-29)
+    assert in_dtype(1e-7, 8) == in_dtype(5e-6, 8), "float64 sums in float64, whoever sums"
+    assert in_float32(in_dtype(2e-5, 8), 8) >= 2e-5
+    assert in_float32(1e-15, 8) == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("which", ["forward", "input_grad", "weight_grad"])
+def test_the_readable_loops_pass_their_own_gate(which, dtype):
+    prepare = conv_works.provide("minicnn", 2)["prepare"]
+    work = prepare("l 3x40x9x9 -> 8, 3x3 padding 1", which, dtype, "naive")
+    assert not work.facts["wrong"], work.facts
+
+
+def test_the_first_call_is_timed_without_its_operands_transfer(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(gate, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def compute(at, a, b):
+        now[0] += 7.0
+
+        def call():
+            now[0] += 1.0
+            return convolution.forward(a, b, None, at.problem, "naive")
+
+        return call
+
+    assert gate.check(compute, "forward", layers.parse("l 1x1x4x4 -> 1, 3x3"), "float32").first == 1.0
 
 
 class FakeDesk:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from minicnn.backends.cpu.convolution import winograd
 from minicnn.bench import layers
 
 
@@ -67,11 +68,25 @@ def test_every_layer_survives_its_own_notation_and_has_a_small_one(name):
     for layer in layers.load([name]):
         assert layers.parse(f"{layer.name} {layer.notation}") == layer
         small = layer.reduced()
-        assert small.images % 4 == layer.images % 4
+        assert small.images % 16 == layer.images % 16
         assert small.size[0] % 48 == layer.size[0] % 48
-        assert small.in_channels // small.groups % 32 == layer.in_channels // layer.groups % 32
+        assert (small.in_channels, small.out_channels) == (layer.in_channels, layer.out_channels)
+        assert small.groups == layer.groups
         assert (small.kernel, small.stride, small.padding) == (layer.kernel, layer.stride, layer.padding)
         assert small.macs <= layer.macs
+
+
+@pytest.mark.parametrize("name", layers.built_in())
+@pytest.mark.parametrize("tile", [2, 4])
+def test_a_reduced_layer_runs_the_same_code_as_the_layer(name, tile):
+    def ways(layer):
+        plans = [winograd._plan(layer.problem, tile, 4, turned) for turned in (False, True)]
+        by_channels = [winograd._correlation(plan)[1] for plan in plans]
+        return by_channels, winograd._sums(plans[0])[1] > 0
+
+    for layer in layers.load([name]):
+        if winograd.cannot(tile, "forward", layer.problem) is None:
+            assert ways(layer.reduced()) == ways(layer), layer.name
 
 
 @pytest.mark.parametrize(

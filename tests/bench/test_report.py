@@ -180,7 +180,19 @@ def test_a_clear_change_has_a_verdict():
 def test_scatter_and_tiny_changes_are_the_same():
     assert changed(NINE, [0.5, *NINE[1:]])["minicnn direct"].verdict == compare.SAME
     assert changed(NINE, [v * 1.015 for v in NINE])["minicnn direct"].verdict == compare.SAME
-    assert changed([1.0, 2.0], [0.1, 0.2])["minicnn direct"].verdict == compare.SAME  # too few to tell
+
+
+def test_a_change_that_so_few_rounds_cannot_show_is_not_called_the_same():
+    assert changed([1.0, 2.0], [0.1, 0.2])["minicnn direct"].verdict == compare.FEW
+    assert changed([1.0, 2.0], [1.0, 2.0])["minicnn direct"].verdict == compare.SAME
+
+
+def test_rows_of_another_shape_or_dtype_are_not_compared():
+    before = [Row("a", "forward", "torch", shape="1x1x4x4 -> 1, 3x3", rounds=NINE)]
+    assert compare.compare(before, [Row("a", "forward", "torch", shape="2x1x4x4 -> 1, 3x3", rounds=NINE)]) == []
+    other = Row("a", "forward", "torch", shape=before[0].shape, dtype="float64", rounds=NINE)
+    assert compare.compare(before, [other]) == []
+    assert len(compare.compare(before, before)) == 1
 
 
 def test_another_choice_is_compared_with_the_old_one():

@@ -78,7 +78,8 @@ def test_a_wrong_table_is_refused_and_the_choice_stays(tmp_path, content, messag
     ("header", "message"),
     [
         ('dtype = "float64"\n', "was measured with dtype 'float64', not 'float32'; name it"),
-        ("threads = 999\n", r"was measured with threads 999, not \d+; measure one"),
+        ("threads = 999\n", r"was measured with threads 999, not \d+; measure one here"),
+        ('processor = "abacus"\n', "was measured with processor 'abacus', not .*; measure one here"),
     ],
 )
 def test_a_table_for_another_dtype_or_number_of_threads_is_refused(tmp_path, header, message):
@@ -107,7 +108,9 @@ def test_explain_names_the_rule_the_work_and_the_refusals(capsys):
     assert "forward: winograd\n" in said
     assert "2.25 multiplications instead of 9" in said
     assert "definition: 1.85 Gflop" in said  # 2 * 8 * 64 * 56^2 * 64 * 9
-    assert "0.462 Gflop" in said  # a quarter
+    # a quarter of it, and transforms: 336 operations for an input tile, 200 for an output tile, 189 for a filter
+    work = (2 * 36 * 1568 * 64 * 64 + 1568 * 64 * (336 + 200) + 189 * 64 * 64) / 1e9
+    assert f"    {work:.3g} Gflop" in said
     assert "depthwise: " in said and "pointwise: the kernel is 3x3, not 1x1" in said
 
 
@@ -133,3 +136,19 @@ def test_a_table_for_the_gpu_is_followed_there_only(tmp_path, capsys):
         mc.use_conv_table(path)
     with pytest.raises(ValueError, match="device must be 'cpu', 'cuda'"):
         mc.use_conv_table(path, device="tpu")
+
+
+def test_where_only_the_loops_are_exact_enough_they_are_taken_and_else_nothing(tmp_path, capsys):
+    line = "small 1x2x6x6 -> 3, 3x3"
+    assert main(["tune", line, "--max-error", "1e-6", "--rounds", "1", "-o", str(tmp_path / "t.toml")]) == 0
+    assert 'forward = "naive"' in (tmp_path / "t.toml").read_text()
+    assert main(["tune", line, "--max-error", "1e-9", "--rounds", "1"]) == 2
+    assert "no algorithm keeps an error of 1e-09 in float32" in capsys.readouterr().err
+
+
+def test_an_error_is_asked_for_in_the_dtype_that_is_tuned(tmp_path):
+    path = tmp_path / "t.toml"
+    argv = ["tune", "small 1x2x6x6 -> 3, 3x3", "--dtype", "float64", "--max-error", "2e-14", "--rounds", "1"]
+    assert main([*argv, "-o", str(path)]) == 0
+    assert "winograd " not in path.read_text()
+    assert "direct" in path.read_text()

@@ -2,11 +2,18 @@
 
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from minicnn.backends.cpu import arrays, memory
 
 memory.keep_freed_memory()
+
+
+def sources() -> list[Path]:
+    """The files that decide what this backend computes: its own, and those that it shares with other devices."""
+    here = Path(__file__).parent
+    return sorted([*here.rglob("*.py"), *here.parent.glob("*.py")])
 
 
 def to_host(array: Any) -> Any:
@@ -48,4 +55,4 @@ def __getattr__(name: str) -> Any:
         raise
 
 
-__all__ = ["arrays", "to_host", "uploader"]
+__all__ = ["arrays", "sources", "to_host", "uploader"]

@@ -1,7 +1,7 @@
 """Activations in one pass over memory: their gradients as numba loops, the sigmoid in cache-sized blocks.
 
 NumPy needs a pass for each operation of a formula; at sizes beyond the cache each pass costs as much as the whole
-loop here. Small arrays go through NumPy, whose call is cheapest; the two compute the same bits.
+loop here. Small arrays go through NumPy, whose call is cheapest; the two agree, up to the sign of a zero.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def _contiguous(x: Array, y: Array) -> tuple[Array, Array]:
 
 def relu_grad(gy: Array, y: Array) -> Array:
     """Gy where y > 0 (or NaN), else 0."""
-    if gy.size < SMALL or gy.dtype.char not in COMPILED:
+    if gy.size < SMALL or gy.dtype.char not in COMPILED or (y.shape, y.dtype) != (gy.shape, gy.dtype):
         return np.where(y <= 0, gy.dtype.type(0), gy)
     from minicnn.backends.cpu.activation_kernels import relu_grad as run
 

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.backends.cpu import memory, threads
-from minicnn.backends.cpu.memory import empty
 
 PARALLEL = 1 << 17  # elements from which waking a second thread pays
 PARALLEL_LIGHT = 1 << 19  # the same where little is computed: one core reads and writes that many in 50 us
@@ -50,7 +49,7 @@ def _in_blocks(ufunc: np.ufunc, args: tuple[Any, ...], out: Raw | None) -> Raw:
     arrays = [a for a in args if isinstance(a, np.ndarray)]
     shape = np.broadcast_shapes(*[a.shape for a in arrays])
     if out is None:
-        out = empty(shape, ufunc.resolve_dtypes((*map(_weak, args), None))[-1])
+        out = memory.empty(shape, ufunc.resolve_dtypes((*map(_weak, args), None))[-1])
     if not out.size:
         return out
     same = all(a.shape == shape and a.flags.c_contiguous for a in arrays) and out.flags.c_contiguous
@@ -126,11 +125,12 @@ isnan = _elementwise(np.isnan)
 isfinite = _elementwise(np.isfinite)
 
 
-def array(source: Any, dtype: Any = None) -> Raw:
-    """numpy.array; the copy of a large row-major array is aligned."""
-    if not isinstance(source, np.ndarray) or source.nbytes < memory.LARGE or not source.flags.c_contiguous:
-        return np.array(source, dtype=dtype)
-    out: Raw = empty(source.shape, dtype or source.dtype)
+def array(source: Any, dtype: Any = None, **options: Any) -> Raw:
+    """numpy.array; the plain copy of a large row-major array is aligned."""
+    large = type(source) is np.ndarray and source.nbytes >= memory.LARGE and source.flags.c_contiguous
+    if options or not large:
+        return np.array(source, dtype=dtype, **options)
+    out: Raw = memory.empty(source.shape, dtype or source.dtype)
     np.copyto(out, source, casting="unsafe")
     return out
 
@@ -233,7 +233,7 @@ def concatenate(arrays: Any, axis: int = 0) -> Raw:
     if len(frames) > 1:
         return np.concatenate(parts, axis=axis)  # which says what does not fit
     length = builtins.sum(a.shape[axis] for a in parts)
-    out: Raw = empty((*parts[0].shape[:axis], length, *parts[0].shape[axis + 1 :]), parts[0].dtype)
+    out: Raw = memory.empty((*parts[0].shape[:axis], length, *parts[0].shape[axis + 1 :]), parts[0].dtype)
     copies, start = [], 0
     for part in parts:
         stop = start + part.shape[axis]

@@ -17,12 +17,12 @@ import numba
 from numba import prange
 from numba.core import event
 
-from minicnn.backends.cpu import threads
+from minicnn.backends.cpu import sources, threads
 
 
 def _cache_folder() -> Path:
     digest = hashlib.blake2s(numba.__version__.encode(), digest_size=8)
-    for source in sorted(Path(__file__).parent.rglob("*.py")):
+    for source in sources():
         digest.update(source.read_bytes())
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return root / "minicnn" / f"numba-{digest.hexdigest()}"

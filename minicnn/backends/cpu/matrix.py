@@ -20,7 +20,6 @@ from minicnn.core.types import Array
 WIDTH = 64  # rows or columns of a block: BLAS is near full speed from here on
 BLOCKS = 16  # and not more blocks than this, since each packs the whole other factor again
 
-
 FEW = 16  # rows of the small factor
 LARGE = 1 << 20  # elements of the other from which it lies beyond the cores' own caches
 SLAB = 1024  # columns of the large factor that are combined while their sums stay in the L1 cache

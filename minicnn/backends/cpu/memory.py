@@ -1,4 +1,4 @@
-"""Memory of results: mapped ever after, and from the beginning of a cache line.
+"""Memory of large results of kernels: mapped ever after, and from the beginning of a cache line.
 
 A fresh big array costs page faults, which take longer than most arithmetic on it (ReLU over 51 MB: 19.5 ms into
 new pages, 2.6 ms into mapped ones). glibc gives big blocks back to the kernel on every free; raising two of its

@@ -20,6 +20,7 @@ from minicnn.cli.bench_works import libraries
 from minicnn.core.types import Array
 
 SHOWN = 64  # numbers of a result that are compared, besides its ends, sums and projection
+AGREE = 1e-5  # how far two libraries may differ in what they show of an op, but for one that only moves numbers
 BLOCK = 1 << 20  # numbers that are projected at a time
 Shape = tuple[int, ...]
 
@@ -31,6 +32,8 @@ class Op:
     inputs: Callable[[Shape, np.random.Generator], Sequence[Array]]
     apply: Callable[..., Any]  # (library, constants, *inputs) -> result
     constants: Callable[[Shape, np.random.Generator], Sequence[Array]] = lambda shape, draw: ()
+    exact: bool = False  # both libraries only choose, copy, or add two numbers: they must agree to the bit
+    reads: str = ""  # what a gradient reads beside gy: numbers as many as its "input" has, or its "output", or nothing
 
 
 def _normal(*shapes: Callable[[Shape], Shape]) -> Callable[[Shape, np.random.Generator], list[Array]]:
@@ -62,19 +65,19 @@ def _batch_norm(lib: Any, constants: Any, x: Any, w: Any, b: Any) -> Any:
 
 _IMAGE = _normal(_same)
 OPS = {
-    "relu": Op(_IMAGE, lambda lib, _, x: lib.F.relu(x)),
-    "sigmoid": Op(_IMAGE, lambda lib, _, x: lib.sigmoid(x)),
-    "tanh": Op(_IMAGE, lambda lib, _, x: lib.tanh(x)),
-    "add": Op(_normal(_same, _same), lambda lib, _, a, b: a + b),
-    "cat": Op(_normal(_same, _same), lambda lib, _, a, b: lib.cat([a, b], 1)),
-    "batch_norm": Op(_normal(_same, _channels, _channels), _batch_norm),
-    "max_pool2x2": Op(_IMAGE, lambda lib, _, x: lib.F.max_pool2d(x, 2)),
-    "max_pool3x3/2": Op(_IMAGE, lambda lib, _, x: lib.F.max_pool2d(x, 3, 2, 1)),
+    "relu": Op(_IMAGE, lambda lib, _, x: lib.F.relu(x), exact=True, reads="output"),
+    "sigmoid": Op(_IMAGE, lambda lib, _, x: lib.sigmoid(x), reads="output"),
+    "tanh": Op(_IMAGE, lambda lib, _, x: lib.tanh(x), reads="output"),
+    "add": Op(_normal(_same, _same), lambda lib, _, a, b: a + b, exact=True),
+    "cat": Op(_normal(_same, _same), lambda lib, _, a, b: lib.cat([a, b], 1), exact=True),
+    "batch_norm": Op(_normal(_same, _channels, _channels), _batch_norm, reads="input"),
+    "max_pool2x2": Op(_IMAGE, lambda lib, _, x: lib.F.max_pool2d(x, 2), exact=True, reads="output"),
+    "max_pool3x3/2": Op(_IMAGE, lambda lib, _, x: lib.F.max_pool2d(x, 3, 2, 1), reads="output"),
     "avg_pool2x2": Op(_IMAGE, lambda lib, _, x: lib.F.avg_pool2d(x, 2)),
     "global_pool": Op(_IMAGE, lambda lib, _, x: lib.F.adaptive_avg_pool2d(x, 1)),
-    "softmax": Op(_IMAGE, lambda lib, _, x: lib.F.softmax(x, 1)),
-    "cross_entropy": Op(_IMAGE, lambda lib, c, x: lib.F.cross_entropy(x, c[0]), _labels),
-    "roi_pool": Op(_IMAGE, lambda lib, c, x: lib.roi("roi_pool")(x, c[0], 7), _boxes),
+    "softmax": Op(_IMAGE, lambda lib, _, x: lib.F.softmax(x, 1), reads="output"),
+    "cross_entropy": Op(_IMAGE, lambda lib, c, x: lib.F.cross_entropy(x, c[0]), _labels, reads="input"),
+    "roi_pool": Op(_IMAGE, lambda lib, c, x: lib.roi("roi_pool")(x, c[0], 7), _boxes, reads="output"),
     "roi_align": Op(_IMAGE, lambda lib, c, x: lib.roi("roi_align")(x, c[0], 7, sampling_ratio=2), _boxes),
 }
 UPDATES = {"sgd": {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4}}
@@ -132,7 +135,7 @@ def _op(lib: SimpleNamespace, op: Op, shape: Shape, which: str) -> Work:
     moved = sum(array.nbytes for array in arrays) + sent.nbytes
     copies = [(inputs, constants), *[operands() for _ in range(lib.copies(moved) - 1)]]
     if which == "forward":
-        facts = {"shown": shown(lib.array(result)), "bytes": moved}
+        facts = {"shown": shown(lib.array(result)), "bytes": moved, "agree": 0.0 if op.exact else AGREE}
         around = cycle(copies)
 
         def forward() -> None:
@@ -144,9 +147,11 @@ def _op(lib: SimpleNamespace, op: Op, shape: Shape, which: str) -> Work:
     graphs = cycle(results)
     result, inputs, gradient = next(graphs)
     found = lib.grad(result, inputs, gradient)
+    moved += {"input": arrays[0].nbytes, "output": sent.nbytes, "": 0}[op.reads]
     if any(lib.shares_memory(g, gradient) for g in found):  # handed on, not moved
         moved = 0
     facts = {"shown": [group for g in found for group in shown(lib.array(g))], "bytes": moved}
+    facts["agree"] = 0.0 if op.exact else AGREE
     return Work(lambda: lib.grad(*next(graphs)), facts, lib.clock)
 
 

@@ -1,6 +1,6 @@
 """Which algorithm runs when the user names none: the first rule that applies, or a table measured beforehand.
 
-Nothing is timed during a run. ``docs/convolution/index.md`` has the measurements that the rules come from;
+Nothing is timed during a run. The plots in ``docs/convolution`` show where one algorithm overtakes another;
 ``minicnn conv explain`` prints what they say of a layer, ``minicnn tune`` measures a table for this machine.
 """
 

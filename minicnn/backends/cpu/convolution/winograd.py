@@ -137,10 +137,20 @@ def _memory(tile: int, which: str, p: Problem, item: int, workers: int) -> int:
 
 
 def operations(tile: int, which: str, p: Problem) -> int:
-    """Floating-point operations of the products of that pass, two for a multiply-add; transforms come on top."""
+    """Floating-point operations of that pass: two for a multiply-add of the products, and the transforms'."""
     h, w = (p.in_h, p.in_w) if which == "input_grad" else (p.out_h, p.out_w)
-    tiles = p.images * -(-h // tile) * -(-w // tile)
-    return 2 * (tile + 2) ** 2 * tiles * p.in_channels * p.out_channels
+    tiles, pairs = p.images * -(-h // tile) * -(-w // tile), p.in_channels * p.out_channels
+    read, other = (p.out_channels, p.in_channels) if which == "input_grad" else (p.in_channels, p.out_channels)
+    b, g, a = kernels.MATRICES[tile] if which != "weight_grad" else kernels.ADJOINTS[tile]
+    transforms = tiles * (_effort(b) * read + _effort(a) * other) + _effort(g) * pairs
+    return 2 * (tile + 2) ** 2 * tiles * pairs + transforms
+
+
+def _effort(matrix: simd_blocks.Matrix) -> int:
+    """Additions and multiplications of ``matrix @ d @ matrix.T``."""
+    entries = [value for row in matrix for value in row if value]
+    each = len(entries) - len(matrix) + sum(abs(value) != 1 for value in entries)
+    return each * (len(matrix) + len(matrix[0]))
 
 
 def forward(tile: int, x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = False) -> Array:

@@ -34,11 +34,12 @@ G2 = ((1, 0, 0), (1 / 2, 1 / 2, 1 / 2), (1 / 2, -1 / 2, 1 / 2), (0, 0, 1))
 A2 = ((1, 1, 1, 0), (0, 1, -1, -1))
 
 
-
-
 def _transposed(matrix: Matrix) -> Matrix:
     return tuple(zip(*matrix, strict=True))
 
+
+MATRICES = {4: (B4, G4, A4), 2: (B2, G2, A2)}  # for the input, the filters, the output; and for the weight gradient
+ADJOINTS = {tile: (b, _transposed(g), _transposed(a)) for tile, (b, g, a) in MATRICES.items()}
 
 _INPUT4, _INPUT2 = sandwich("input4", B4), sandwich("input2", B2)
 _FILTER4, _FILTER2 = sandwich("filter4", G4), sandwich("filter2", G2)
@@ -50,7 +51,6 @@ _FILTER_GRAD2 = sandwich("filter_grad2", _transposed(G2))
 
 GROUP = 256  # output channels that are multiplied before they are transformed back
 CHUNK = 64  # input channels whose products are summed at a time
-
 
 
 @inline
