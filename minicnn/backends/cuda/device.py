@@ -13,6 +13,7 @@ import numpy as np
 
 from minicnn.backends.cuda import sources
 from minicnn.backends.cuda.detection import missing_link
+from minicnn.backends.cuda.products import Product
 from minicnn.backends.cuda.uploading import PinnedUploader
 from minicnn.core.device import DeviceUnavailableError
 from minicnn.core.types import Shape
@@ -41,6 +42,35 @@ class CupyRuntime:
     def run(self, kernel: sources.Kernel, real: "np.dtype[Any]", grid: Shape, block: Shape, args: list[Any]) -> None:
         function = load(kernel.file, real.name).get_function(kernel.name)
         function(grid, block, tuple(np.uintp(0) if a is None else a for a in args))
+
+    def multiply(self, product: Product) -> None:
+        cuda, p, real = self.namespace.cuda, product, product.a.array.dtype
+        blas, types = cuda.cublas, cuda.runtime
+        kinds = {2: types.CUDA_R_16F, 4: types.CUDA_R_32F, 8: types.CUDA_R_64F}
+        letters = [blas.CUBLAS_OP_T if x.transposed else blas.CUBLAS_OP_N for x in (p.a, p.b)]
+        a, b, c = (
+            (x.array.data.ptr + x.offset * x.array.itemsize, kinds[x.array.itemsize], x.leading)
+            for x in (p.a, p.b, p.c)
+        )
+        one, kept = (np.array(number, sources.sum_type(real)) for number in (1, p.add))  # read by the call
+        before = (cuda.get_cublas_handle(), *letters, p.m, p.n, p.k, one.ctypes.data)
+        how = self._sums(real), blas.CUBLAS_GEMM_DEFAULT
+        if p.batch == 1:  # which cuBLAS may cut into parts of a long sum
+            blas.gemmEx(*before, *a, *b, kept.ctypes.data, *c, *how)
+        else:
+            blas.gemmStridedBatchedEx(
+                *before, *a, p.a.stride, *b, p.b.stride, kept.ctypes.data, *c, p.c.stride, p.batch, *how
+            )
+
+    def _sums(self, real: "np.dtype[Any]") -> int:
+        """How cuBLAS shall add: as it does for CuPy's own products of two matrices."""
+        from cupy._core import _routines_linalg as linalg
+
+        blas = self.namespace.cuda.cublas
+        if real.itemsize == 8:
+            return int(blas.CUBLAS_COMPUTE_64F)
+        rounded = real.itemsize == 4 and linalg.get_compute_type(real) == linalg.COMPUTE_TYPE_TF32
+        return int(blas.CUBLAS_COMPUTE_32F_FAST_TF32 if rounded else blas.CUBLAS_COMPUTE_32F)
 
     def to_host(self, array: Any) -> Any:
         return self.namespace.asnumpy(array)

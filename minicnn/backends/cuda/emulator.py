@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from minicnn.backends.cuda import emulated_arrays, sources
 from minicnn.backends.cuda.emulated_arrays import EmulatedArray
+from minicnn.backends.cuda.products import Matrices, Product
 from minicnn.core.device import DeviceUnavailableError
 from minicnn.core.types import Array, Shape
 
@@ -54,6 +56,14 @@ class EmulatedRuntime:
             if failed:
                 message = ctypes.cast(library.emulator_message(), ctypes.c_char_p).value or b""
                 raise RuntimeError(f"{kernel.file}.{kernel.name}: {message.decode()} [grid={grid}, block={block}]")
+
+    def multiply(self, product: Product) -> None:
+        p, sums = product, sources.sum_type(product.a.array.dtype)
+        a = _columns(p.a, p.m, p.k, p.batch).astype(sums, copy=False)
+        b = _columns(p.b, p.k, p.n, p.batch).astype(sums, copy=False)
+        c = _columns(p.c, p.m, p.n, p.batch)
+        with np.errstate(all="ignore"):  # as a device, which says nothing of infinities
+            c[...] = np.matmul(a, b) + c if p.add else np.matmul(a, b)
 
     def to_host(self, array: Any) -> Any:
         return np.array(array.host)
@@ -102,6 +112,15 @@ def _value(argument: Any) -> Any:
     if isinstance(argument, EmulatedArray):
         return np.array(argument.host.ctypes.data, np.uint64)
     return np.asarray(argument)
+
+
+def _columns(of: Matrices, rows: int, columns: int, batch: int) -> Any:
+    """A view (batch, rows, columns) of column-major matrices, transposed where they say so."""
+    item = of.array.itemsize
+    stored = (columns, rows) if of.transposed else (rows, columns)
+    memory = as_strided(of.array.host, (of.offset + 1,), (item,))[of.offset :]
+    view = as_strided(memory, (batch, *stored), (of.stride * item, item, of.leading * item))
+    return view.swapaxes(1, 2) if of.transposed else view
 
 
 def compiler() -> str | None:

@@ -1,7 +1,7 @@
-"""The one seam between this backend and a device: an array namespace, memory, and launches of kernels.
+"""The one seam between this backend and a device: an array namespace, memory, products, and launches of kernels.
 
-Modules of the backend call :func:`xp`, :func:`empty` and :func:`launch` and nothing else that knows a device. Which
-device they mean is the runtime that was entered by :func:`on`; ``Backend`` enters it around every call.
+Modules of the backend call :func:`xp`, :func:`empty`, :func:`gemm` and :func:`launch` and nothing else that knows a
+device. Which one they mean is the runtime that was entered by :func:`on`; ``Backend`` enters it around every call.
 """
 
 import threading
@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from minicnn.backends.cuda import sources
+from minicnn.backends.cuda.products import Product, products
 from minicnn.core.types import Array, Shape
 
 THREADS = 256  # of a block of a kernel in which every thread works alone
@@ -27,6 +28,9 @@ class Runtime(Protocol):
 
     def run(self, kernel: sources.Kernel, real: "np.dtype[Any]", grid: Shape, block: Shape, args: list[Any]) -> None:
         """Launch; ``args`` are arrays, NumPy scalars of the parameter's type, or ``None`` for a null pointer."""
+
+    def multiply(self, product: Product) -> None:
+        """Matrix products of a batch, summed in ``sources.sum_type``."""
 
     def to_host(self, array: Any) -> Any:
         """A NumPy copy."""
@@ -83,6 +87,46 @@ def empty(shape: Shape | int, dtype: Any) -> Array:
 def contiguous(x: Array) -> Array:
     """The array in row-major order."""
     return runtime().namespace.ascontiguousarray(x)
+
+
+def gemm(a: Array, b: Array, out: Array | None = None, *, add: bool = False) -> Array:
+    """Products of matrices ``(..., m, k) @ (..., k, n)``; leading axes broadcast.
+
+    Nothing is copied of operands that are transposed or shared by a batch. Sums are float32 for float16 and float32,
+    and rounded once; factors of float32 are rounded to TF32 exactly where CuPy's own products do it (``CUPY_TF32``).
+
+    Parameters
+    ----------
+    a, b : arrays of the device
+        Of one float dtype.
+    out : contiguous array (..., m, n), optional
+        Takes the result; of their dtype, or of that of the sums.
+    add : bool
+        Add to what ``out`` holds.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the arrays do not fit each other.
+    """
+    device = runtime()
+    if not (device.is_array(a) and device.is_array(b)):
+        raise TypeError(f"gemm: takes arrays of the device, got {type(a).__name__} and {type(b).__name__}")
+    if a.dtype != b.dtype or a.dtype.kind != "f":
+        raise TypeError(f"gemm: operands must share a float dtype, got {a.dtype} and {b.dtype}")
+    if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
+        raise ValueError(f"gemm: expected (..., m, k) and (..., k, n), got {a.shape} and {b.shape}")
+    shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
+    if out is None:
+        out, add = empty(shape, a.dtype), False
+    if out.shape != shape or not out.flags.c_contiguous or out.dtype not in (a.dtype, sources.sum_type(a.dtype)):
+        raise ValueError(f"gemm: out must be contiguous, {a.dtype} {shape}, got {out.dtype} {out.shape}")
+    if a.size and b.size:
+        for each in products(a, b, out, add):
+            device.multiply(each)
+    elif not add:
+        out[...] = 0
+    return out
 
 
 def launch(name: str, grid: int | Shape, block: int | Shape, *args: Any, real: Any = None) -> None:

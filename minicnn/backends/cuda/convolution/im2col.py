@@ -75,7 +75,7 @@ def forward(x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = Fal
     for chunk in _chunks(p, x.itemsize):
         columns = seam.empty((p.groups, p.taps, chunk.length), x.dtype)
         seam.elementwise("im2col.im2col", columns.size, x, columns, *p, *chunk.sizes, columns.size)
-        flat = seam.xp().matmul(weights, columns)
+        flat = seam.gemm(weights, columns)
         seam.elementwise("im2col.scatter_outputs", flat.size, flat, bias, y, *p, *chunk.sizes, relu, flat.size)
     return y
 
@@ -83,9 +83,9 @@ def forward(x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = Fal
 def input_grad(gy: Array, w: Array, p: Problem) -> Array:
     """Gradient of ``sum(gy * conv(x, w))`` by x."""
     gx = seam.empty(p.x_shape, gy.dtype)
-    weights = seam.contiguous(w.reshape(p.groups, p.out_channels // p.groups, p.taps).transpose(0, 2, 1))
+    weights = w.reshape(p.groups, p.out_channels // p.groups, p.taps).transpose(0, 2, 1)
     for chunk in _chunks(p, gy.itemsize):
-        columns = seam.xp().matmul(weights, _outputs(gy, p, chunk))
+        columns = seam.gemm(weights, _outputs(gy, p, chunk))
         count = chunk.images * p.in_channels * p.in_h * p.in_w
         seam.elementwise("im2col.col2im", count, columns, gx, *p, *chunk.sizes, chunk.row > 0, count)
     return gx
@@ -97,7 +97,7 @@ def weight_grad(gy: Array, x: Array, p: Problem) -> Array:
     for chunk in _chunks(p, gy.itemsize):
         columns = seam.empty((p.groups, chunk.length, p.taps), x.dtype)
         seam.elementwise("im2col.im2col_by_window", columns.size, x, columns, *p, *chunk.sizes, columns.size)
-        gw += seam.xp().matmul(_outputs(gy, p, chunk), columns)
+        seam.gemm(_outputs(gy, p, chunk), columns, gw, add=True)
     return gw.reshape(p.w_shape).astype(gy.dtype, copy=False)
 
 

@@ -37,8 +37,8 @@ def forward(x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = Fal
     if not _in_place(p):
         return im2col.forward(x, w, bias, p, relu)
     weights = w.reshape(p.groups, p.out_channels // p.groups, p.taps)
-    y = seam.xp().matmul(weights, x.reshape(p.images, p.groups, p.taps, p.in_h * p.in_w))
-    return finish(seam.contiguous(y).reshape(p.y_shape), bias, relu)
+    y = seam.gemm(weights, x.reshape(p.images, p.groups, p.taps, p.in_h * p.in_w))
+    return finish(y.reshape(p.y_shape), bias, relu)
 
 
 def input_grad(gy: Array, w: Array, p: Problem) -> Array:
@@ -46,8 +46,8 @@ def input_grad(gy: Array, w: Array, p: Problem) -> Array:
     if not _in_place(p):
         return im2col.input_grad(gy, w, p)
     outputs = p.out_channels // p.groups
-    weights = seam.contiguous(w.reshape(p.groups, outputs, p.taps).transpose(0, 2, 1))
-    gx = seam.xp().matmul(weights, gy.reshape(p.images, p.groups, outputs, p.in_h * p.in_w))
+    weights = w.reshape(p.groups, outputs, p.taps).transpose(0, 2, 1)
+    gx = seam.gemm(weights, gy.reshape(p.images, p.groups, outputs, p.in_h * p.in_w))
     return gx.reshape(p.x_shape)
 
 

@@ -51,7 +51,7 @@ def forward(m: int, x: Array, w: Array, bias: Array | None, p: Problem, relu: bo
     u = _filters(m, w, p, False)
     for first, many in _chunks(m, "forward", p, x.itemsize):
         v = _input_tiles(m, x, tiles, (p.top, p.left), first, many).reshape(-1, p.groups, sizes[0], many)
-        _output_tiles(m, seam.xp().matmul(u, v), bias, y, tiles, relu, first, many)
+        _output_tiles(m, seam.gemm(u, v), bias, y, tiles, relu, first, many)
     return y
 
 
@@ -62,21 +62,21 @@ def input_grad(m: int, gy: Array, w: Array, p: Problem) -> Array:
     u = _filters(m, w, p, True)
     for first, many in _chunks(m, "input_grad", p, gy.itemsize):
         v = _input_tiles(m, gy, tiles, (2 - p.top, 2 - p.left), first, many).reshape(-1, p.groups, outputs, many)
-        _output_tiles(m, seam.xp().matmul(u, v), None, gx, tiles, False, first, many)
+        _output_tiles(m, seam.gemm(u, v), None, gx, tiles, False, first, many)
     return gx
 
 
 def weight_grad(m: int, gy: Array, x: Array, p: Problem) -> Array:
     """Gradient of ``sum(gy * conv(x, w))`` by w."""
-    xp, tiles, elements = seam.xp(), _tiles(m, "weight_grad", p), (m + 2) ** 2
+    tiles, elements = _tiles(m, "weight_grad", p), (m + 2) ** 2
     inputs, outputs = p.in_channels // p.groups, p.out_channels // p.groups
-    sums = xp.zeros((elements, p.groups, outputs, inputs), sum_type(gy.dtype))
+    sums = seam.xp().zeros((elements, p.groups, outputs, inputs), sum_type(gy.dtype))
     for first, many in _chunks(m, "weight_grad", p, gy.itemsize):
         d = seam.empty((elements, p.groups, outputs, many), sums.dtype)
         count = p.out_channels * many
         seam.elementwise("winograd.grad_tiles", count, gy, d, *gy.shape[1:], *tiles, m, first, many, count)
         v = _input_tiles(m, x, tiles, (p.top, p.left), first, many, together=inputs)
-        sums += xp.matmul(d, v.reshape(elements, p.groups, many, inputs))
+        seam.gemm(d, v.reshape(elements, p.groups, many, inputs), sums, add=True)
     gw = seam.empty(p.w_shape, gy.dtype)
     count = gw.size // 9
     seam.elementwise("winograd.filter_grads", count, sums, gw, m, count)
