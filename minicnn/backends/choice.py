@@ -16,6 +16,7 @@ class Rule(NamedTuple):
     algorithm: str
     reason: str
     applies: Callable[[str, Problem], bool]
+    items: tuple[int, ...] = (2, 4, 8)  # bytes of the elements for which it stands
 
 
 def always(which: str, p: Problem) -> bool:
@@ -43,32 +44,39 @@ class Chooser:
     def __init__(self, place: str, algorithms: Mapping[str, Any], rules: Sequence[Rule]) -> None:
         self.place, self.algorithms, self.rules = place, algorithms, rules
         self._table: Table = {}
+        self._of_halves = False
         self.explain = lru_cache(maxsize=4096)(self._explain)
 
-    def use_table(self, table: Table) -> None:
-        """Ask this table before the rules; it holds algorithms for a pass of a problem."""
-        self._table = dict(table)
+    def use_table(self, table: Table, item: int = 4) -> None:
+        """Ask this table before the rules; it holds algorithms for a pass of a problem.
+
+        ``item`` is the size of the elements it was measured for. Tensor cores multiply halves many times as fast, so
+        what is fastest for them says nothing of the others, and the reverse.
+        """
+        self._table, self._of_halves = dict(table), item == 2
         self.explain.cache_clear()
 
     def table(self) -> Table:
         """The table in use; empty where the rules decide alone."""
         return self._table
 
-    def _explain(self, which: str, p: Problem, max_error: float = math.inf) -> Rule:
-        """The rule that decides on that pass of that problem; ``max_error`` is that of float32.
+    def _explain(self, which: str, p: Problem, max_error: float = math.inf, item: int = 4) -> Rule:
+        """The rule that decides on that pass of that problem, for elements of ``item`` bytes.
+
+        ``max_error`` is that of float32.
 
         Raises
         ------
         ValueError
             If no algorithm keeps ``max_error``.
         """
-        measured = self._table.get((which, p))
+        measured = self._table.get((which, p)) if self._of_halves == (item == 2) else None
         if measured is not None and max_error >= self.algorithms[measured].ERROR:
             return Rule(measured, "measured: the table in use names it", always)
         least = math.inf
         for rule in self.rules:
             module = self.algorithms[rule.algorithm]
-            if module.cannot(which, p) is None and rule.applies(which, p):
+            if item in rule.items and module.cannot(which, p) is None and rule.applies(which, p):
                 if max_error >= module.ERROR:
                     return rule
                 least = min(least, module.ERROR)
@@ -77,11 +85,11 @@ class Chooser:
             f"least is {least:.3g}"
         )
 
-    def choose(self, which: str, p: Problem, max_error: float = math.inf) -> str:
+    def choose(self, which: str, p: Problem, max_error: float = math.inf, item: int = 4) -> str:
         """The algorithm for that pass of that problem."""
-        return self.explain(which, p, max_error).algorithm
+        return self.explain(which, p, max_error, item).algorithm
 
-    def resolve(self, name: str, which: str, problem: Problem, max_error: float = math.inf) -> str:
+    def resolve(self, name: str, which: str, problem: Problem, max_error: float = math.inf, item: int = 4) -> str:
         """The algorithm that will run for a name (``auto``: the first rule within ``max_error``).
 
         Raises
@@ -90,7 +98,7 @@ class Chooser:
             If there is no such algorithm, it cannot do that pass of that problem, or none is exact enough.
         """
         if name == AUTO:
-            return self.choose(which, problem, max_error)
+            return self.choose(which, problem, max_error, item)
         if name not in self.algorithms:
             known = ", ".join(repr(known) for known in (AUTO, *self.algorithms))
             raise ValueError(f"conv_algorithm: no algorithm {name!r} on {self.place}; there are {known}")

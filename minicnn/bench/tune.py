@@ -163,9 +163,9 @@ def use_conv_table(path: str | Path | None, device: str = "cpu", dtype: str = "f
         :class:`minicnn.conv_precision` asks for, is chosen by rules.
     device : {"cpu", "cuda", "cuda-emulated"}
         Whose convolutions follow it; both CUDA devices do together.
-    dtype : {"float32", "float64"}
-        What the table was measured for. Convolutions of another dtype follow it too: its names are right for them,
-        though they may not be the fastest.
+    dtype : {"float32", "float64", "float16"}
+        What the table was measured for. float32 and float64 follow a table of each other, too: its names are right
+        for them, though they may not be the fastest. float16 and the others do not.
 
     Raises
     ------
@@ -180,7 +180,7 @@ def use_conv_table(path: str | Path | None, device: str = "cpu", dtype: str = "f
     >>> mc.use_conv_table(None)
     """
     chosen = room_of(device)
-    chosen.use_table({} if path is None else read(path, chosen, dtype))
+    chosen.use_table({} if path is None else read(path, chosen, dtype), np.dtype(dtype).itemsize)
 
 
 __all__ = ["fastest", "measure", "read", "room_of", "text", "use_conv_table"]

@@ -12,6 +12,8 @@ _EPILOG = """\
 A layer reads: 8x256x56x56 -> 256, 3x3 stride 1 padding 1 dilation 1 groups 1 (input N C H W, output channels, kernel).
 """
 
+ITEMS = {"float16": 2, "float32": 4, "float64": 8}  # bytes of an element
+
 
 def add_to(subparsers: Any) -> None:
     """Add the subcommand."""
@@ -29,7 +31,10 @@ def add_to(subparsers: Any) -> None:
         "--device", choices=("cpu", "cuda", "cuda-emulated"), default="cpu",
         help="whose algorithms and rules; the device itself need not be there (default: cpu)",
     )
-    explain.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="(default: float32)")
+    explain.add_argument(
+        "--dtype", choices=("float32", "float64", "float16"), default="float32",
+        help="float16: on a GPU only (default: float32)",
+    )
     explain.add_argument("--json", action="store_true", help="print JSON")
     explain.set_defaults(command=command)
 
@@ -39,8 +44,11 @@ def command(options: argparse.Namespace) -> int:
     from minicnn.bench import tune
     from minicnn.bench.layers import load
 
+    if options.dtype == "float16" and options.device == "cpu":
+        raise ValueError("conv explain: float16 is multiplied on a GPU only; add --device cuda")
     layers, room = load(options.layers), tune.room_of(options.device)
-    room.use_table({} if options.table is None else tune.read(options.table, room, options.dtype))
+    table = {} if options.table is None else tune.read(options.table, room, options.dtype)
+    room.use_table(table, ITEMS[options.dtype])
     facts = [explain(layer, options.dtype, options.max_error, room) for layer in layers]
     print(json.dumps(facts, indent=1) if options.json else "\n\n".join(_text(fact) for fact in facts))
     return 0
@@ -50,10 +58,10 @@ def explain(layer: Any, dtype: str, max_error: float, room: Any) -> dict[str, An
     """All that is known before a layer runs: numbers in floating-point operations and bytes."""
     from minicnn.backends.convolution import PASSES, in_dtype, in_float32
 
-    p, item = layer.problem, 4 if dtype == "float32" else 8
+    p, item = layer.problem, ITEMS[dtype]
     passes = {}
     for which in PASSES:
-        rule = room.explain(which, p, in_float32(max_error, item))
+        rule = room.explain(which, p, in_float32(max_error, item), item)
         module = room.ALGORITHMS[rule.algorithm]
         others = {
             name: one.cannot(which, p) or f"possible: {_cost(one.operations(which, p), one.workspace(which, p, item))}"
@@ -61,7 +69,8 @@ def explain(layer: Any, dtype: str, max_error: float, room: Any) -> dict[str, An
         }  # fmt: skip
         passes[which] = {
             "algorithm": rule.algorithm, "because": rule.reason, "operations": module.operations(which, p),
-            "workspace": module.workspace(which, p, item), "error": in_dtype(module.ERROR, item), "others": others,
+            "workspace": module.workspace(which, p, item), "others": others,
+            "error": None if item == 2 else in_dtype(module.ERROR, item),  # algorithms state none of halves
         }
     return {
         "layer": layer.notation, "dtype": dtype, "output": list(p.y_shape), "operations": 2 * layer.macs,
@@ -79,7 +88,8 @@ def _text(facts: dict[str, Any]) -> str:
     ]
     for which, found in facts["passes"].items():
         lines += [f"  {which}: {found['algorithm']}", f"    because: {found['because']}"]
-        lines.append(f"    {_cost(found['operations'], found['workspace'])}, error at most {found['error']:.0e}")
+        error = f", error at most {found['error']:.0e}" if found["error"] else ""
+        lines.append(f"    {_cost(found['operations'], found['workspace'])}{error}")
         lines += [f"    {name}: {reason}" for name, reason in found["others"].items()]
     return "\n".join(lines)
 

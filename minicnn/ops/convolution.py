@@ -36,11 +36,12 @@ class Conv2d(Function):
     def forward(self, x: Array, w: Array, bias: Array | None) -> Array:
         self.keep_inputs(0, 1)
         room, p, (first, by_x, by_w, bound) = self.backend.convolution, self.problem, self.algorithms
-        most = in_float32(bound, x.itemsize)
+        item = x.itemsize
+        most = in_float32(bound, item)
         self.algorithms = Algorithms(
-            room.resolve(first, "forward", p, most),
-            room.resolve(by_x, "input_grad", p, most) if self.needs(0) else AUTO,
-            room.resolve(by_w, "weight_grad", p, most) if self.needs(1) else AUTO,
+            room.resolve(first, "forward", p, most, item),
+            room.resolve(by_x, "input_grad", p, most, item) if self.needs(0) else AUTO,
+            room.resolve(by_w, "weight_grad", p, most, item) if self.needs(1) else AUTO,
             bound,
         )
         return room.forward(x, w, bias, p, self.algorithms.forward, relu=self.relu)
@@ -78,11 +79,12 @@ class ConvTranspose2d(Function):
     def forward(self, gy: Array, w: Array, bias: Array | None) -> Array:
         self.keep_inputs(0, 1)
         room, p, (first, by_gy, by_w, bound) = self.backend.convolution, self.problem, self.algorithms
-        most = in_float32(bound, gy.itemsize)
+        item = gy.itemsize
+        most = in_float32(bound, item)
         self.algorithms = Algorithms(
-            room.resolve(first, "input_grad", p, most),
-            room.resolve(by_gy, "forward", p, most) if self.needs(0) else AUTO,
-            room.resolve(by_w, "weight_grad", p, most) if self.needs(1) else AUTO,
+            room.resolve(first, "input_grad", p, most, item),
+            room.resolve(by_gy, "forward", p, most, item) if self.needs(0) else AUTO,
+            room.resolve(by_w, "weight_grad", p, most, item) if self.needs(1) else AUTO,
             bound,
         )
         gx: Array = room.input_grad(gy, w, p, self.algorithms.forward)
@@ -106,7 +108,7 @@ class Conv2dWeightGrad(Function):
         self.keep_inputs(0, 1)
         room = self.backend.convolution
         most = in_float32(self.bound, gy.itemsize)
-        self.algorithm = room.resolve(self.algorithm, "weight_grad", self.problem, most)
+        self.algorithm = room.resolve(self.algorithm, "weight_grad", self.problem, most, gy.itemsize)
         return room.weight_grad(gy, x, self.problem, self.algorithm)
 
     def backward(self, ggw: Tensor) -> tuple[Tensor | None, ...]:

@@ -121,6 +121,19 @@ def test_explain_follows_a_bound_on_the_error_and_a_table(tmp_path, capsys):
     assert "forward: fft\n    because: measured" in said and "weight_grad: winograd_f2" in said
 
 
+def test_explain_knows_what_halves_run_by_on_a_gpu(tmp_path, capsys):
+    path = written(tmp_path, f'dtype = "float16"\n["{LAYER}"]\nweight_grad = "im2col"\n')
+    try:
+        assert main(["conv", "explain", LAYER, "--device", "cuda", "--dtype", "float16", "--table", str(path)]) == 0
+    finally:
+        mc.use_conv_table(None, device="cuda")
+    said = capsys.readouterr().out
+    assert "forward: implicit_gemm\n" in said and "weight_grad: im2col\n    because: measured" in said
+    assert "error at most" not in said
+    assert main(["conv", "explain", LAYER, "--dtype", "float16"]) != 0
+    assert "float16 is multiplied on a GPU only" in capsys.readouterr().err
+
+
 def test_a_table_for_the_gpu_is_followed_there_only(tmp_path, capsys):
     path = written(tmp_path, f'["{LAYER}"]\nforward = "implicit_gemm"\n')
     problem, gpu = parse(f"layer {LAYER}").problem, tune.room_of("cuda")

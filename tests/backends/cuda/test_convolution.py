@@ -225,6 +225,30 @@ def test_rules_say_why_and_a_table_goes_before_them():
         table.use_table({})
 
 
+def test_halves_are_not_multiplied_as_float32_by_rule(backend):
+    p = Problem(8, 1, 64, 64, 56, 56, 56, 56, 3, 3, 1, 1, 1, 1)
+    assert {table.choose(which, p, item=2) for which in PASSES} == {"implicit_gemm"}
+    assert not any("winograd" in table.choose(which, q, item=2) for which in PASSES for q in PROBLEMS.values())
+    x, w = np.ones((1, 32, 4, 4), np.float16), np.ones((32, 32, 3, 3), np.float16)
+    x, w = (mc.tensor(a, device="cuda-emulated", requires_grad=True) for a in (x, w))
+    y = mc.ops.conv2d(x, w, padding=1)
+    assert y.node.algorithms[:3] == ("implicit_gemm",) * 3
+    assert mc.ops.conv2d(x.float(), w.float(), padding=1).node.algorithms[:3] == ("winograd",) * 3
+    with mc.conv_algorithm("winograd"):
+        np.testing.assert_allclose(mc.ops.conv2d(x, w, padding=1).detach().numpy(), y.detach().numpy(), rtol=2e-3)
+
+
+def test_a_table_serves_halves_or_the_others():
+    p = Problem(8, 1, 64, 64, 56, 56, 56, 56, 3, 3, 1, 1, 1, 1)
+    for item, found in ((4, {2: "implicit_gemm", 4: "im2col", 8: "im2col"}),
+                        (2, {2: "im2col", 4: "winograd", 8: "winograd"})):  # fmt: skip
+        try:
+            table.use_table({("forward", p): "im2col"}, item)
+            assert {size: table.choose("forward", p, item=size) for size in found} == found
+        finally:
+            table.use_table({})
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_no_pass_claims_more_workspace_than_the_limit(name):
     big = {

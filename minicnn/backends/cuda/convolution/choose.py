@@ -23,12 +23,14 @@ def _more_channels(which: str, p: Problem) -> bool:
     return _channels(p) >= EXACT_CHANNELS
 
 
+WIDE = (4, 8)  # bytes: Winograd's tiles are never halves, which tensor cores multiply many times as fast
+
 RULES = (
     Rule("dense", "one window covers the image: a fully connected layer", always),
     Rule("pointwise", "a 1x1 kernel is a product of matrices, which cuBLAS does in place", always),
     Rule("depthwise", "each channel has filters of its own: no sum over channels, so no product of matrices", grouped),
-    Rule("winograd", "3x3 with channels enough for its products: 2.25 multiplications instead of 9", _many_channels),
-    Rule("winograd_f2", "3x3 with channels enough for its products: 4 multiplications instead of 9", _more_channels),
+    Rule("winograd", "3x3 with channels enough: 2.25 multiplications instead of 9", _many_channels, WIDE),
+    Rule("winograd_f2", "3x3 with channels enough: 4 multiplications instead of 9", _more_channels, WIDE),
     Rule("implicit_gemm", "it can do everything, and copies nothing through memory", always),
     Rule("im2col", "it can do everything", always),
     Rule("naive", "it can do everything, and sums in float64", always),
