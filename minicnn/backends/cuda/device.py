@@ -6,7 +6,7 @@ Nothing here runs before a Tensor asks for the device.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,10 @@ class CupyRuntime:
         self.namespace = cupy
         self._uploads: Any = None
         self._spin: Any = None
+
+    @cached_property
+    def has_tf32(self) -> bool:
+        return int(self.namespace.cuda.Device().compute_capability) >= 80
 
     def run(self, kernel: sources.Kernel, real: "np.dtype[Any]", grid: Shape, block: Shape, args: list[Any]) -> None:
         function = load(kernel.file, real.name).get_function(kernel.name)

@@ -37,6 +37,7 @@ class EmulatedRuntime:
     """A CPU that runs CUDA kernels."""
 
     namespace: Any = emulated_arrays
+    has_tf32 = True  # so that the kernels of tensor cores are run, whose fragments a loop multiplies here
 
     def __init__(self) -> None:
         if compiler() is None:

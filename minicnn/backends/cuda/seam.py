@@ -26,6 +26,10 @@ class Runtime(Protocol):
 
     namespace: Any  # NumPy's names, this device's arrays
 
+    @property
+    def has_tf32(self) -> bool:
+        """Whether its tensor cores multiply factors of 10 bits (sm_80 and later)."""
+
     def run(self, kernel: sources.Kernel, real: "np.dtype[Any]", grid: Shape, block: Shape, args: list[Any]) -> None:
         """Launch; ``args`` are arrays, NumPy scalars of the parameter's type, or ``None`` for a null pointer."""
 

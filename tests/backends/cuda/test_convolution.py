@@ -1,5 +1,7 @@
 """Every algorithm of the GPU's room equals the definition at every seam: tiles, blocks, chunks, parts, phases."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -7,8 +9,9 @@ import minicnn as mc
 from minicnn.backends.convolution import PASSES, Problem
 from minicnn.backends.cpu import convolution as cpu
 from minicnn.backends.cuda import convolution as table
-from minicnn.backends.cuda import recording
+from minicnn.backends.cuda import emulator, recording
 from minicnn.backends.cuda.convolution import thresholds
+from minicnn.backends.cuda.device import CupyRuntime
 from minicnn.backends.cuda.emulator import compiler
 from minicnn.core.device import device
 
@@ -93,6 +96,29 @@ def test_float16_is_summed_in_float32(backend, name):
     exact = name not in {"im2col", "dense"}
     for problem in ("groups of windows", "a filter a channel", "pixels of small maps", "one window"):
         check(backend, name, PROBLEMS[problem], 6e-4 if exact else 4e-3, np.float16)
+
+
+def test_halves_take_the_kernels_of_tensor_cores_where_there_are_some(backend, monkeypatch):
+    launched = []
+    monkeypatch.setattr(emulator, "LISTENERS", [lambda kernel, *_: launched.append(kernel.name)])
+    for has, suffix in ((True, "_tf32"), (False, "_small")):
+        monkeypatch.setattr(backend.runtime, "has_tf32", has)
+        launched.clear()
+        check(backend, "implicit_gemm", PROBLEMS["groups of windows"], 6e-4, np.float16)
+        assert {f"{which}{suffix}" for which in PASSES} == {name for name in launched if name != "sum_parts"}
+
+
+@pytest.mark.parametrize(("capability", "has"), [("75", False), ("80", True), ("121", True)])
+def test_a_device_is_asked_once_what_it_can_do(capability, has):
+    asked, runtime = [], CupyRuntime.__new__(CupyRuntime)
+
+    def device_now():
+        asked.append(capability)
+        return SimpleNamespace(compute_capability=capability)
+
+    runtime.namespace = SimpleNamespace(cuda=SimpleNamespace(Device=device_now))
+    assert [runtime.has_tf32, runtime.has_tf32] == [has, has]
+    assert len(asked) == 1
 
 
 def test_large_tiles_equal_the_definition(backend, monkeypatch):

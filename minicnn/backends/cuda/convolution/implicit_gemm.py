@@ -4,7 +4,8 @@ No columns go through memory; ``kernels/convolution_gemm.cu`` has the three prod
 passes are one kernel each. The weight gradient's long sums are cut into parts, by sizes alone, and joined in order.
 
 ``implicit_gemm_tf32`` is the same on tensor cores: factors are rounded to 10 bits of mantissa, sums stay float32. It is
-never chosen by rule, and refuses float64. float16 loses nothing by it, so ``implicit_gemm`` is that for float16.
+never chosen by rule, and refuses float64. float16 loses nothing by it, so ``implicit_gemm`` is that for float16, but on
+devices before sm_80: there the fragments are multiplied by a loop, and the kernels of plain tiles are faster.
 """
 
 from functools import partial
@@ -86,7 +87,7 @@ def weight_grad(suffix: str, gy: Array, x: Array, p: Problem) -> Array:
 def _kernels(suffix: str, x: Array) -> str:
     if suffix and x.dtype == np.float64:
         raise TypeError("conv_algorithm: 'implicit_gemm_tf32' rounds to 10 bits; it takes no float64, got float64")
-    return "_tf32" if x.itemsize == 2 else suffix
+    return "_tf32" if x.itemsize == 2 and seam.runtime().has_tf32 else suffix
 
 
 def _cut(suffix: str, which: str, p: Problem) -> Cut:
