@@ -44,7 +44,7 @@ class CupyRuntime:
         return int(self.namespace.cuda.Device().compute_capability) >= 80
 
     def run(self, kernel: sources.Kernel, real: "np.dtype[Any]", grid: Shape, block: Shape, args: list[Any]) -> None:
-        function = load(kernel.file, real.name).get_function(kernel.name)
+        function = compiled(kernel.file, real.name, kernel.name)
         function(grid, block, tuple(np.uintp(0) if a is None else a for a in args))
 
     def multiply(self, product: Product) -> None:
@@ -156,3 +156,9 @@ def load(stem: str, real: str) -> Any:
     import cupy
 
     return cupy.RawModule(code=source(stem, np.dtype(real)), options=("--std=c++17",))
+
+
+@cache
+def compiled(stem: str, real: str, name: str) -> Any:
+    """One kernel of the module; CuPy keeps in it what it loads on each device."""
+    return load(stem, real).get_function(name)
