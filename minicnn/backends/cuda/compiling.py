@@ -16,6 +16,7 @@ from minicnn.core.device import DeviceUnavailableError
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90")  # Turing, Ampere, Hopper: machine code
 PORTABLE = "compute_75"  # PTX, which drivers compile for everything later
+CUPYS = ("-ftz=true", "--device-as-default-execution-space")  # what CuPy 14 adds for a RawModule (cuda/compiler.py)
 REALS = ("float32", "float64", "float16", "bfloat16")
 
 _ENTRY = re.compile(
@@ -35,7 +36,7 @@ class Resources(NamedTuple):
 
 
 def compile_file(stem: str, real: str, architecture: str) -> dict[str, Resources]:
-    """Compile ``kernels/<stem>.cu`` for one element type and architecture.
+    """Compile ``kernels/<stem>.cu`` for one element type and architecture, with the options that CuPy will give.
 
     Returns
     -------
@@ -53,7 +54,8 @@ def compile_file(stem: str, real: str, architecture: str) -> dict[str, Resources
         message = f"kernels: NVRTC is not installed ({error}); pip install -e '.[kernels]'"
         raise DeviceUnavailableError(message) from None
 
-    options = [f"--gpu-architecture={architecture}", "--std=c++17", *[f"-I{path}" for path in headers()]]
+    includes = [f"-I{path}" for path in headers()]
+    options = [f"--gpu-architecture={architecture}", *device.OPTIONS, *CUPYS, *includes]
     if architecture.startswith("sm_"):
         options.append("--ptxas-options=-v")
     text = device.source(stem, _dtype(real))

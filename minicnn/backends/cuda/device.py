@@ -18,6 +18,7 @@ from minicnn.backends.cuda.uploading import PinnedUploader
 from minicnn.core.device import DeviceUnavailableError
 from minicnn.core.types import Shape
 
+OPTIONS = ("--std=c++17",)  # of NVRTC; CuPy adds some of its own (``compiling.CUPYS``)
 _SPIN = """
 extern "C" __global__ void spin(long long cycles) {
   const long long begin = clock64();
@@ -155,7 +156,7 @@ def load(stem: str, real: str) -> Any:
     """The compiled module (CuPy keeps it on disk as well)."""
     import cupy
 
-    return cupy.RawModule(code=source(stem, np.dtype(real)), options=("--std=c++17",))
+    return cupy.RawModule(code=source(stem, np.dtype(real)), options=OPTIONS)
 
 
 @cache

@@ -30,6 +30,18 @@ def test_what_does_not_compile_is_said_with_the_compilers_words(
         compiling.compile_file("broken_kernel", "float32", "sm_80")
 
 
+def test_the_options_are_those_that_cupy_compiles_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nvrtc = pytest.importorskip("cuda.bindings.nvrtc", reason="needs the extra 'kernels'")
+    given: list[bytes] = []
+    compiled = nvrtc.nvrtcCompileProgram
+    monkeypatch.setattr(nvrtc, "nvrtcCompileProgram", lambda *args: given.extend(args[2]) or compiled(*args))
+    unmarked = "real twice(real x) { return x + x; }\nKERNEL f(real* y) { y[0] = twice(y[0]); }\n"
+    (tmp_path / "unmarked.cu").write_text('#include "common.cuh"\n' + unmarked)
+    monkeypatch.setattr(sources, "FOLDERS", [*sources.FOLDERS, tmp_path])
+    assert set(compiling.compile_file("unmarked", "float32", "sm_80")) == {"f"}  # functions are the device's
+    assert {b"--std=c++17", b"-ftz=true"} <= set(given)  # subnormals of float32 are zero
+
+
 def test_the_page_of_the_kernels_lists_every_one() -> None:
     page = (sources.folder() / "README.md").read_text(encoding="utf-8")
     missing = [f"{s}.{k}" for s in sources.stems() for k in sources.kernels(s) if f"| {s}.{k} |" not in page]
