@@ -175,6 +175,18 @@ def _floor_divide(rng: Rng) -> Sample:
     return Sample((rng.integers(-9, 9, (2, 3)), rng.integers(1, 5, (3,))))
 
 
+@case("floor_divide", variant="floats", torch="torch.floor_divide", differentiable=False)
+def _floor_divide_floats(rng: Rng) -> Sample:
+    """1 / 0.1 rounds to 10, but 0.1 is a little more than a tenth: the quotient rounded down is 9."""
+    return Sample((rng.choice([-1.0, -0.75, 0.75, 1.0], (4, 3)), rng.choice([-0.1, 0.1, 2.0, np.inf], (3,))))
+
+
+@case("remainder", variant="infinite-divisor", torch="torch.remainder", differentiable=False)
+def _remainder_infinite(rng: Rng) -> Sample:
+    sign = rng.choice([-1.0, 1.0], (2, 3))  # with the other sign it would be infinite
+    return Sample((sign * rng.uniform(0.2, 0.8, (2, 3)), sign * np.inf))
+
+
 for _name in ("allclose", "equal"):
     case(_name, torch=f"torch.{_name}", differentiable=False)(
         lambda rng: Sample((np.arange(3.0), np.arange(3.0) + float(rng.integers(0, 2))))

@@ -1,0 +1,49 @@
+"""What the GPU's namespace does otherwise than CuPy, run on the emulated device: NumPy's numbers, bit for bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minicnn.backends.cuda.emulator import compiler
+from tests.backends.cuda.twins import emulated
+
+pytestmark = pytest.mark.skipif(compiler() is None, reason="needs a C++20 compiler")
+EDGES = [0.0, -0.0, 1.0, -1.0, 0.1, -0.1, 0.3, 2.5, -7.0, 1e-3, 1e5, 60000.0, np.inf, -np.inf, np.nan]
+
+
+def same(name: str, a: Any, b: Any) -> None:
+    """The namespace's function equals NumPy's, in dtype and in the sign of zeros too."""
+    xp = emulated().arrays
+    given = [xp.array(x) if isinstance(x, np.ndarray) else x for x in (a, b)]
+    with np.errstate(all="ignore"):
+        found, expected = emulated().to_host(getattr(xp, name)(*given)), getattr(np, name)(a, b)
+    np.testing.assert_array_equal(found, expected, strict=True)
+    if expected.dtype.kind == "f":
+        number = ~np.isnan(expected)
+        np.testing.assert_array_equal(np.signbit(found[number]), np.signbit(expected[number]))
+
+
+@pytest.mark.parametrize("name", ["remainder", "floor_divide"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_division_with_remainder_is_numpys(name: str, dtype: str) -> None:
+    with np.errstate(over="ignore"):
+        edges = np.array(EDGES).astype(dtype)
+    same(name, edges[:, None], edges)
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((200, 50)).astype(dtype) for _ in range(2))
+    same(name, a, b)
+    same(name, a * 100, np.ldexp(np.rint(b * 8), -3).astype(dtype))  # many that divide without rest
+
+
+@pytest.mark.parametrize("name", ["remainder", "floor_divide"])
+def test_division_with_remainder_takes_numbers_and_integers(name: str) -> None:
+    a, whole = np.array([1.0, -1.0, 7.5, 0.0], np.float32), np.array([7, -7, 3], np.int64)
+    for b in (0.1, -3, 2.5, np.inf):
+        same(name, a, b)
+    same(name, 7.5, a)
+    same(name, whole, 4)
+    same(name, whole, 0.5)
+    same(name, whole, np.array([2, 2, -2]))
