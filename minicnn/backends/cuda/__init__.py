@@ -59,7 +59,7 @@ class Room:
             found = getattr(self._module, name)
         if isinstance(found, ModuleType):
             found = Room(found, self._runtime)
-        elif getattr(found, "__module__", "").startswith(__name__) and not isinstance(found, type):
+        elif (getattr(found, "__module__", None) or "").startswith(__name__) and not isinstance(found, type):
             found = self._bound(found)  # a function of ours; CuPy's and NumPy's own need no runtime
         self.__dict__[name] = found
         return found

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+from minicnn.backends.cuda import Room
 from minicnn.backends.cuda.emulator import compiler
 from tests.backends.cuda.twins import emulated
 
@@ -47,3 +49,10 @@ def test_division_with_remainder_takes_numbers_and_integers(name: str) -> None:
     same(name, whole, 4)
     same(name, whole, 0.5)
     same(name, whole, np.array([2, 2, -2]))
+
+
+def test_a_function_that_names_no_module_is_taken_as_it_is() -> None:
+    module = ModuleType("foreign")
+    module.compiled = function = lambda: None  # type: ignore[attr-defined]
+    function.__module__ = None  # type: ignore[assignment]  # as of some that are compiled
+    assert Room(module, emulated().runtime).compiled is function
