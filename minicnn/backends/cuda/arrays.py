@@ -4,6 +4,7 @@ CuPy's elementwise and reduction kernels run at the speed of memory, so there is
 differently from NumPy.
 """
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,31 @@ def matmul(a: Array, b: Array) -> Array:
     if max(a.ndim, b.ndim) > 2 and min(a.ndim, b.ndim) > 1 and a.dtype == b.dtype and a.dtype.kind == "f":
         return seam.gemm(a, b)
     return seam.xp().matmul(a, b)
+
+
+def einsum(subscripts: str, *operands: Array, **options: Any) -> Array:
+    """NumPy's; what is a stack of matrix products of two operands by ``seam.gemm``, for the same reason."""
+    inputs, _, output = subscripts.partition("->")
+    terms = inputs.split(",")
+    if len(operands) != 2 or len({x.dtype for x in operands}) > 1 or operands[0].dtype.kind != "f":
+        return seam.xp().einsum(subscripts, *operands, **options)
+    first, second = terms
+    inner = [i for i in first if i in second and i not in output]
+    batch = [i for i in output if i in first and i in second]
+    rows = [i for i in output if i in first and i not in second]
+    columns = [i for i in output if i in second and i not in first]
+    whole = sorted(batch + rows + inner) == sorted(first) and sorted(batch + inner + columns) == sorted(second)
+    if not (whole and inner and rows + columns):  # diagonals, sums over one operand, elementwise products
+        return seam.xp().einsum(subscripts, *operands, **options)
+    sizes = dict(zip(first, operands[0].shape, strict=True)) | dict(zip(second, operands[1].shape, strict=True))
+
+    def stacked(x: Array, term: str, *groups: list[str]) -> Array:
+        axes = [term.index(i) for group in groups for i in group]
+        return x.transpose(axes).reshape([prod(sizes[i] for i in group) for group in groups])
+
+    y = seam.gemm(stacked(operands[0], first, batch, rows, inner), stacked(operands[1], second, batch, inner, columns))
+    found = batch + rows + columns
+    return y.reshape([sizes[i] for i in found]).transpose([found.index(i) for i in output])
 
 
 def remainder(a: Array, b: Array) -> Array:

@@ -51,6 +51,33 @@ def test_division_with_remainder_takes_numbers_and_integers(name: str) -> None:
     same(name, whole, np.array([2, 2, -2]))
 
 
+EQUATIONS = [
+    "ij,jk->ik", "ij,kj->ik", "ji,jk->ki", "bij,bjk->bik", "bij,jk->kbi", "bhqd,bhkd->bhqk", "ijk,kjl->il", "ij,j->i",
+    "j,jk->k", "abcd,dbe->eac", "bij,bij->b", "ij,ij->ij", "i,j->ij", "ij,ij->",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("equation", EQUATIONS)
+def test_contractions_of_two_operands_are_numpys(equation: str) -> None:
+    sizes = {letter: 2 + i for i, letter in enumerate("bhijkqdlace")}
+    terms, rng = equation.partition("->")[0].split(","), np.random.default_rng(0)
+    given = [rng.standard_normal([sizes[i] for i in term]) for term in terms]
+    for dtype, tolerance in (("float64", 1e-13), ("float32", 1e-5), ("float16", 3e-2)):
+        operands = [x.astype(dtype) for x in given]
+        xp = emulated().arrays
+        found = emulated().to_host(xp.einsum(equation, *map(xp.array, operands), optimize=True))
+        expected = np.einsum(equation, *[x.astype(np.float64) for x in operands])
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, expected, atol=tolerance, rtol=0)
+        assert found.shape == expected.shape
+
+
+def test_contractions_of_halves_are_summed_in_float32() -> None:
+    ones = emulated().arrays.ones((3, 4097), "float16")
+    found = emulated().to_host(emulated().arrays.einsum("ij,kj->ik", ones, ones, optimize=True))
+    np.testing.assert_array_equal(found, np.full((3, 3), 4096, np.float16))
+
+
 def test_a_function_that_names_no_module_is_taken_as_it_is() -> None:
     module = ModuleType("foreign")
     module.compiled = function = lambda: None  # type: ignore[attr-defined]

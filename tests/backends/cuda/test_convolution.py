@@ -92,7 +92,7 @@ def test_float32_stays_within_the_stated_error(backend, name):
 
 @pytest.mark.parametrize("name", [*NAMES, TF32])
 def test_float16_is_summed_in_float32(backend, name):
-    """All but the result is exact, but for im2col's columns of an input gradient and NumPy's product of two matrices."""
+    """Only results are rounded, but for im2col's columns of an input gradient and NumPy's product of two matrices."""
     exact = name not in {"im2col", "dense"}
     for problem in ("groups of windows", "a filter a channel", "pixels of small maps", "one window"):
         check(backend, name, PROBLEMS[problem], 6e-4 if exact else 4e-3, np.float16)
