@@ -59,7 +59,7 @@ class CupyRuntime:
         )
         one, kept = (np.array(number, sources.sum_type(real)) for number in (1, p.add))  # read by the call
         before = (cuda.get_cublas_handle(), *letters, p.m, p.n, p.k, one.ctypes.data)
-        how = self._sums(real), blas.CUBLAS_GEMM_DEFAULT
+        how = self._sums(real, p.exact), blas.CUBLAS_GEMM_DEFAULT
         if p.batch == 1:  # which cuBLAS may cut into parts of a long sum
             blas.gemmEx(*before, *a, *b, kept.ctypes.data, *c, *how)
         else:
@@ -67,14 +67,14 @@ class CupyRuntime:
                 *before, *a, p.a.stride, *b, p.b.stride, kept.ctypes.data, *c, p.c.stride, p.batch, *how
             )
 
-    def _sums(self, real: "np.dtype[Any]") -> int:
+    def _sums(self, real: "np.dtype[Any]", exact: bool) -> int:
         """How cuBLAS shall add: as it does for CuPy's own products of two matrices."""
         from cupy._core import _routines_linalg as linalg
 
         blas = self.namespace.cuda.cublas
         if real.itemsize == 8:
             return int(blas.CUBLAS_COMPUTE_64F)
-        rounded = real.itemsize == 4 and linalg.get_compute_type(real) == linalg.COMPUTE_TYPE_TF32
+        rounded = real.itemsize == 4 and not exact and linalg.get_compute_type(real) == linalg.COMPUTE_TYPE_TF32
         return int(blas.CUBLAS_COMPUTE_32F_FAST_TF32 if rounded else blas.CUBLAS_COMPUTE_32F)
 
     def to_host(self, array: Any) -> Any:

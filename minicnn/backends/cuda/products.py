@@ -23,7 +23,10 @@ class Matrices(NamedTuple):
 
 
 class Product(NamedTuple):
-    """``c (m, n) = a (m, k) b (k, n)``, or ``c += a b``, for a batch, where a and b are transposed if they say so."""
+    """``c (m, n) = a (m, k) b (k, n)``, or ``c += a b``, for a batch, where a and b are transposed if they say so.
+
+    ``exact``: factors of float32 are not rounded to TF32 though it be asked for.
+    """
 
     m: int
     n: int
@@ -33,9 +36,10 @@ class Product(NamedTuple):
     c: Matrices
     batch: int
     add: bool
+    exact: bool
 
 
-def products(left: Array, right: Array, out: Array, add: bool) -> Iterator[Product]:
+def products(left: Array, right: Array, out: Array, add: bool, exact: bool) -> Iterator[Product]:
     """The calls that make ``out (..., m, n)`` of ``left (..., m, k) @ right (..., k, n)``: one, where strides allow.
 
     ``out`` is contiguous; the leading axes of the others broadcast to its own.
@@ -53,7 +57,7 @@ def products(left: Array, right: Array, out: Array, add: bool) -> Iterator[Produ
             each._replace(offset=offset, stride=stride)
             for each, offset, stride in zip((rights, lefts, Matrices(out, False, n)), offsets, strides, strict=True)
         )
-        yield Product(n, m, k, a, b, c, batch, add)
+        yield Product(n, m, k, a, b, c, batch, add, exact)
 
 
 def _matrices(x: Array) -> Matrices:

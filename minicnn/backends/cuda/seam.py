@@ -93,11 +93,11 @@ def contiguous(x: Array) -> Array:
     return runtime().namespace.ascontiguousarray(x)
 
 
-def gemm(a: Array, b: Array, out: Array | None = None, *, add: bool = False) -> Array:
+def gemm(a: Array, b: Array, out: Array | None = None, *, add: bool = False, exact: bool = False) -> Array:
     """Products of matrices ``(..., m, k) @ (..., k, n)``; leading axes broadcast.
 
     Nothing is copied of operands that are transposed or shared by a batch. Sums are float32 for float16 and float32,
-    and rounded once; factors of float32 are rounded to TF32 exactly where CuPy's own products do it (``CUPY_TF32``).
+    and rounded once; factors of float32 are rounded to TF32 where CuPy's own products do it (``CUPY_TF32``).
 
     Parameters
     ----------
@@ -107,6 +107,8 @@ def gemm(a: Array, b: Array, out: Array | None = None, *, add: bool = False) -> 
         Takes the result; of their dtype, or of that of the sums.
     add : bool
         Add to what ``out`` holds.
+    exact : bool
+        Never round factors to TF32.
 
     Raises
     ------
@@ -126,7 +128,7 @@ def gemm(a: Array, b: Array, out: Array | None = None, *, add: bool = False) -> 
     if out.shape != shape or not out.flags.c_contiguous or out.dtype not in (a.dtype, sources.sum_type(a.dtype)):
         raise ValueError(f"gemm: out must be contiguous, {a.dtype} {shape}, got {out.dtype} {out.shape}")
     if a.size and b.size:
-        for each in products(a, b, out, add):
+        for each in products(a, b, out, add, exact):
             device.multiply(each)
     elif not add:
         out[...] = 0

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from minicnn.backends.convolution import Problem
 from minicnn.backends.cuda import seam
 from minicnn.backends.cuda.device import CupyRuntime
 from minicnn.backends.cuda.emulator import compiler
@@ -108,7 +109,7 @@ def test_one_call_serves_a_batch_and_copies_nothing_where_strides_allow(name: st
     expected = a.host @ b.host
     if not expected.size or not a.size:
         return
-    calls = list(products(a, b, emulated().arrays.empty(expected.shape, "float32"), False))
+    calls = list(products(a, b, emulated().arrays.empty(expected.shape, "float32"), False, False))
     loops = {"left shared by the inner axis": 2, "each shared by one axis": 2, "leading axes exchanged": 2}
     loops["left shared by the outer axis"] = 2
     assert len(calls) == loops.get(name, 1)
@@ -182,14 +183,16 @@ def cublas(monkeypatch: pytest.MonkeyPatch) -> Cublas:
     return recorder
 
 
-def multiplied(cublas: Cublas, a: Any, b: Any, out: Any, add: bool = False) -> list[dict[str, Any]]:
+def multiplied(
+    cublas: Cublas, a: Any, b: Any, out: Any, add: bool = False, exact: bool = False
+) -> list[dict[str, Any]]:
     """The calls for host arrays that lie at 1000, 2000 and 3000 on the device."""
     runtime = CupyRuntime.__new__(CupyRuntime)
     types = SimpleNamespace(CUDA_R_16F=2, CUDA_R_32F=0, CUDA_R_64F=1)
     runtime.namespace = SimpleNamespace(
         cuda=SimpleNamespace(cublas=cublas, runtime=types, get_cublas_handle=lambda: "handle")
     )
-    for each in products(DeviceArray(1000, a), DeviceArray(2000, b), DeviceArray(3000, out), add):
+    for each in products(DeviceArray(1000, a), DeviceArray(2000, b), DeviceArray(3000, out), add, exact):
         runtime.multiply(each)
     return cublas.calls
 
@@ -236,3 +239,25 @@ def test_float32_is_rounded_where_cupys_own_products_are(cublas: Cublas, dtype: 
     cublas.tf32 = asked  # type: ignore[attr-defined]
     arrays = [np.zeros(shape, dtype) for shape in ((3, 2, 2), (3, 2, 2), (3, 2, 2))]
     assert [call["computeType"] for call in multiplied(cublas, *arrays)] == [how]
+
+
+def test_what_shall_be_exact_is_never_rounded(cublas: Cublas) -> None:
+    cublas.tf32 = True  # type: ignore[attr-defined]
+    arrays = [np.zeros((3, 2, 2), np.float32) for _ in range(3)]
+    assert [call["computeType"] for call in multiplied(cublas, *arrays, exact=True)] == [68]
+
+
+@needs_compiler
+@pytest.mark.parametrize(("name", "exact"), [("winograd", True), ("winograd_f2", False), ("im2col", False)])
+def test_transforms_that_amplify_rounding_ask_for_exact_products(
+    name: str, exact: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, asked = emulated(), set()
+    multiply = backend.runtime.multiply
+    monkeypatch.setattr(backend.runtime, "multiply", lambda each: (asked.add(each.exact), multiply(each)))
+    p = Problem(1, 1, 2, 2, 5, 5, 5, 5, 3, 3, 1, 1, 1, 1)
+    x, w = (backend.arrays.ones(shape, "float32") for shape in (p.x_shape, p.w_shape))
+    room = backend.convolution
+    for result in (room.forward(x, w, None, p, name), room.input_grad(x, w, p, name), room.weight_grad(x, x, p, name)):
+        assert result.dtype == np.float32
+    assert asked == {exact}

@@ -8,6 +8,9 @@ e counts the (m+2)^2 elements of a transformed tile: for each a matrix product o
 does in one batched call. Transformed tiles take (m+2)^2 / m^2 times the memory of their maps, so they are made chunk by
 chunk within ``WORKSPACE``; chunks come in order, so sums do too. Of float16 arrays they are float32.
 
+Where TF32 is asked for, F(2x2, 3x3) multiplies so. F(4x4, 3x3) does not: its transforms make an error of 1e-2 of what
+rounding to 10 bits makes 3e-4 of in a plain sum (32 to 256 channels, factors rounded on the host).
+
 Lavin, Gray, *Fast algorithms for convolutional neural networks*, CVPR 2016, sections 4 and 5.
 """
 
@@ -51,7 +54,7 @@ def forward(m: int, x: Array, w: Array, bias: Array | None, p: Problem, relu: bo
     u = _filters(m, w, p, False)
     for first, many in _chunks(m, "forward", p, x.itemsize):
         v = _input_tiles(m, x, tiles, (p.top, p.left), first, many).reshape(-1, p.groups, sizes[0], many)
-        _output_tiles(m, seam.gemm(u, v), bias, y, tiles, relu, first, many)
+        _output_tiles(m, seam.gemm(u, v, exact=m > 2), bias, y, tiles, relu, first, many)
     return y
 
 
@@ -62,7 +65,7 @@ def input_grad(m: int, gy: Array, w: Array, p: Problem) -> Array:
     u = _filters(m, w, p, True)
     for first, many in _chunks(m, "input_grad", p, gy.itemsize):
         v = _input_tiles(m, gy, tiles, (2 - p.top, 2 - p.left), first, many).reshape(-1, p.groups, outputs, many)
-        _output_tiles(m, seam.gemm(u, v), None, gx, tiles, False, first, many)
+        _output_tiles(m, seam.gemm(u, v, exact=m > 2), None, gx, tiles, False, first, many)
     return gx
 
 
@@ -76,7 +79,7 @@ def weight_grad(m: int, gy: Array, x: Array, p: Problem) -> Array:
         count = p.out_channels * many
         seam.elementwise("winograd.grad_tiles", count, gy, d, *gy.shape[1:], *tiles, m, first, many, count)
         v = _input_tiles(m, x, tiles, (p.top, p.left), first, many, together=inputs)
-        seam.gemm(d, v.reshape(elements, p.groups, many, inputs), sums, add=True)
+        seam.gemm(d, v.reshape(elements, p.groups, many, inputs), sums, add=True, exact=m > 2)
     gw = seam.empty(p.w_shape, gy.dtype)
     count = gw.size // 9
     seam.elementwise("winograd.filter_grads", count, sums, gw, m, count)
