@@ -36,7 +36,7 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
 
         def compute(at: Layer, *given: Array) -> Callable[[], Array]:
             call, operands = peer.make(which, at, algorithm), [peer.into(array) for array in given]
-            return lambda: peer.back(call(*operands))  # type: ignore[no-any-return]
+            return lambda: peer.back(call(*operands))
 
         facts = peer.facts(which, chosen, dtype, algorithm) if hasattr(peer, "facts") else {}
         bound = in_dtype(facts.get("bound", gate.FOREIGN_BOUND), np.dtype(dtype).itemsize)
@@ -47,7 +47,7 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
         if which == "forward" and hasattr(peer, "fused"):  # what a layer of a network runs: with bias and ReLU
             def compute_fused(at: Layer, *given: Array) -> Callable[[], Array]:
                 call, operands = peer.fused(at, algorithm), [peer.into(array) for array in given]
-                return lambda: peer.back(call(*operands))  # type: ignore[no-any-return]
+                return lambda: peer.back(call(*operands))
 
             error = max(error, gate.check_fused(compute_fused, chosen, dtype))
         facts |= {
