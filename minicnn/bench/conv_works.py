@@ -1,7 +1,7 @@
 """What a contender's process does for ``minicnn bench conv``: check a pass of a layer, then offer it to be timed."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from minicnn.bench import gate, peers, process_memory
@@ -13,6 +13,7 @@ from minicnn.core.types import Array
 COPIES = 2  # of the weights, one a call in turn: what was made from one set of weights is of no use for the next
 TF32_ERROR = 4e-3  # of sums whose factors have 10 bits, whatever an algorithm states of itself in float32
 ROTATED = 192 << 20  # bytes of operands that a device goes through in turn, so that its cache holds none of them
+MOST_COPIES = 4096  # of small operands, for which launching takes longer than reading them
 
 
 def provide(name: str, threads: int) -> Mapping[str, Handler]:
@@ -22,6 +23,7 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
     peer.start(threads, device or "cpu")
     elsewhere = device not in {"", "cpu"}
     kept: dict[tuple[str, ...], tuple[Any, ...]] = {}
+    asked: dict[tuple[Any, ...], list[gate.Question]] = {}
 
     def prepare(
         layer: str, which: str, dtype: str, algorithm: str, samples: int = gate.SAMPLES, transfers: bool = False
@@ -31,22 +33,18 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
         if reason:
             raise Cannot(reason)
 
-        def compute(at: Layer, a: Array, b: Array) -> Array:
-            found: Array = peer.back(peer.make(which, at, algorithm)(peer.into(a), peer.into(b)))
-            return found
-
         facts = peer.facts(which, chosen, dtype, algorithm) if hasattr(peer, "facts") else {}
         bound = gate.scaled(facts.get("bound", gate.FOREIGN_BOUND), dtype)
         if elsewhere and os.environ.get("CUPY_TF32") == "1":
             bound = max(bound, TF32_ERROR)
-        verdict = gate.check(compute, which, chosen, dtype, samples)
+        work = (chosen.notation, which, dtype, samples)
+        if work not in asked:
+            asked[work] = gate.questions(which, chosen, dtype, samples)
+        compute = _computing(peer, which, algorithm)
+        verdict = gate.check(compute, which, chosen, dtype, samples, asked[work])
         error = verdict.error
         if which == "forward" and hasattr(peer, "fused"):  # what a layer of a network runs: with bias and ReLU
-            def compute_fused(at: Layer, *given: Array) -> Array:
-                found: Array = peer.back(peer.fused(at, algorithm)(*map(peer.into, given)))
-                return found
-
-            error = max(error, gate.check_fused(compute_fused, chosen, dtype))
+            error = max(error, gate.check_fused(_computing_fused(peer, algorithm), chosen, dtype))
         facts |= {
             "error": min(error, 1e300), "bound": bound, "wrong": not error <= bound,
             "jit": max(0.0, verdict.small_first - verdict.small_second), "first": verdict.first,
@@ -54,9 +52,9 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
         if transfers:  # from the host and back, waited for
             a, b = gate.operands(which, chosen, dtype)
             return Work(lambda: compute(chosen, a, b), facts | {"peak_bytes": None})
-        work = _work(chosen, which, dtype, algorithm)
-        facts["peak_bytes"] = None if elsewhere else _peak(work)
-        return Work(work, facts, peer.clock if elsewhere else host_clock)
+        call = _work(chosen, which, dtype, algorithm)
+        facts["peak_bytes"] = None if elsewhere else _peak(call)
+        return Work(call, facts, peer.clock if elsewhere else host_clock)
 
     def _work(layer: Layer, which: str, dtype: str, algorithm: str) -> Any:
         key = (layer.notation, which, dtype)
@@ -64,7 +62,7 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
             a, b = gate.operands(which, layer, dtype)
             copies = 1 if which == "weight_grad" else COPIES
             if elsewhere:
-                copies = -(-ROTATED // (a.nbytes + b.nbytes))
+                copies = min(-(-ROTATED // (a.nbytes + b.nbytes)), MOST_COPIES)
             firsts = [peer.into(a) for _ in range(copies if elsewhere else 1)]
             kept[key] = (firsts, [peer.into(b if i == 0 else b.copy()) for i in range(copies)])
         firsts, others = kept[key]
@@ -83,7 +81,29 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
     def algorithms(layer: str, which: str) -> Answer:
         return {"names": peer.algorithms(which, parse(layer))}
 
-    return {"prepare": prepare, "resolve": resolve, "algorithms": algorithms, "drop": kept.clear}
+    def drop() -> None:
+        kept.clear()
+        asked.clear()
+
+    return {"prepare": prepare, "resolve": resolve, "algorithms": algorithms, "drop": drop}
+
+
+def _computing(peer: Any, which: str, algorithm: str) -> gate.Compute:
+    """The pass from host arrays to a host array."""
+
+    def compute(at: Layer, a: Array, b: Array) -> Array:
+        found: Array = peer.back(peer.make(which, at, algorithm)(peer.into(a), peer.into(b)))
+        return found
+
+    return compute
+
+
+def _computing_fused(peer: Any, algorithm: str) -> Callable[[Layer, Array, Array, Array], Array]:
+    def compute(at: Layer, *given: Array) -> Array:
+        found: Array = peer.back(peer.fused(at, algorithm)(*map(peer.into, given)))
+        return found
+
+    return compute
 
 
 def _peak(work: Any) -> int | None:

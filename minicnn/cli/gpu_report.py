@@ -112,8 +112,9 @@ def _page(stages: dict[str, Any]) -> str:
     machine, dtypes = stage["machine"], ("float64", "float32")
     lines = [
         "# Tolerance and error of every operation", "",
-        f"Written by `minicnn gpu-report --device {machine['device']} --stages parity --markdown`, {stage['time'][:10]}: the",
-        "largest difference of a value or first gradient from the CPU's, over the CPU's largest number, and what is allowed.",
+        f"Written by `minicnn gpu-report --device {machine['device']} --stages parity --markdown`,",
+        f"{stage['time'][:10]}: the largest difference of a value or first gradient from the CPU's, over the CPU's",
+        "largest number, and what is allowed.",
         "", "| op | allowed, float64 | largest | allowed, float32 | largest |", "| --- | --- | --- | --- | --- |",
     ]  # fmt: skip
     for op, errors in sorted(stage["errors"].items()):
