@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 NETS = ("resnet18", "resnet50")
 SEEDS, EPOCHS = 5, 4  # of the trainings whose means are compared
+FALSE_ALARM = 0.04  # at most, of equal devices: t of 2 * SEEDS independent trainings above sqrt(SEEDS), 18 degrees
 
 
 def nets(task: Task) -> Facts:
@@ -48,13 +49,26 @@ def _steps(task: Task, kept: Sequence[Row], report: Report) -> Result | None:
 
 
 def lenets(device: str) -> Facts:
-    """The first step compared number by number, then short trainings from several seeds by their mean accuracy."""
+    """The first step compared number by number, then short trainings from several seeds by their mean accuracy.
+
+    Means of five seeds must be less than one pooled spread apart. Chance alone puts them further apart in 15 of 100
+    comparisons of independent trainings; so five seeds more are trained where they are, and all ten must be apart too.
+    """
     troubles = _first_step_troubles(device)
-    reached = {place: [_accuracy(place, seed) for seed in range(SEEDS)] for place in ("cpu", device)}
-    means = {place: float(np.mean(values)) for place, values in reached.items()}
-    spread = float(np.sqrt(np.mean([np.var(values, ddof=1) for values in reached.values()])))
-    if abs(means["cpu"] - means[device]) >= max(spread, 1e-3):
-        troubles.append(f"lenet5: mean accuracies {means} are further apart than the pooled spread {spread:.4f}")
+    reached: dict[str, list[float]] = {"cpu": [], device: []}
+    means, spread = {}, 0.0
+    for seeds in (range(SEEDS), range(SEEDS, 2 * SEEDS)):
+        for place, values in reached.items():
+            values += [_accuracy(place, seed) for seed in seeds]
+        means = {place: float(np.mean(values)) for place, values in reached.items()}
+        spread = float(np.sqrt(np.mean([np.var(values, ddof=1) for values in reached.values()])))
+        if abs(means["cpu"] - means[device]) < max(spread, 1e-3):
+            break
+    else:
+        troubles.append(
+            f"lenet5: mean accuracies {means} of {2 * SEEDS} seeds are further apart than their pooled spread "
+            f"{spread:.4f} (by chance in at most {FALSE_ALARM:.0%} of all comparisons)"
+        )
     return {
         "accuracy": reached, "means": means, "pooled spread": spread, "epochs": EPOCHS, "troubles": troubles,
     }  # fmt: skip
