@@ -11,6 +11,20 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 
+@pytest.fixture(scope="session", params=["cuda-emulated", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> str:
+    """The devices that run kernels/*.cu: the emulated one always, and with ``-m gpu`` the GPU."""
+    from minicnn.core.device import DeviceUnavailableError
+    from minicnn.core.device import device as find_device
+
+    name: str = request.param
+    try:
+        _ = find_device(name).backend
+    except DeviceUnavailableError as missing:
+        pytest.skip(str(missing))
+    return name
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Compile all kernels before the whole suite starts on several processes, which would each compile their own."""
     config = session.config

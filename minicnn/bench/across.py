@@ -6,25 +6,36 @@ from typing import Any
 
 from minicnn.bench import peers, turns
 from minicnn.bench.conv import Report, Result
+from minicnn.bench.crossover import sizes
 from minicnn.bench.desk import Desk, contender
 from minicnn.bench.layers import Layer
 from minicnn.bench.machine import stamp
 from minicnn.bench.result import AUTO, WRONG, Row
 
 PROVIDER = "minicnn.bench.conv_works:provide"
+BATCHES = (1, 4, 16, 64, 256)  # images, for a small layer
+MOST = 2 * 10**9  # multiply-adds of the largest size: some hundredths of a second on a CPU
+
+
+def growing(layers: Sequence[Layer]) -> list[Layer]:
+    """The layer of fewest multiply-adds an image at growing batches: there a device overtakes the CPU, if anywhere."""
+    layer = min(layers, key=lambda layer: layer.macs / layer.images)
+    sized = sizes(layer, "batch", BATCHES)
+    return [small for small in sized if small.macs <= MOST] or sized[:1]
 
 
 def measure(
     layers: Sequence[Layer], passes: Sequence[str], device: str, *, threads: int, rounds: int, seconds: float,
-    samples: int, report: Report = lambda rows, result: None,
+    samples: int, report: Report = lambda rows, result: None, kept: Sequence[Row] = (),
 ) -> Result:  # fmt: skip
     """Time each pass of each layer by the automatic choice in three ways, in turns.
 
     "minicnn cpu"; "minicnn DEVICE", operands and result staying there; "minicnn DEVICE + transfers", operands brought
-    from the host and the result back, by the host's clock.
+    from the host and the result back, by the host's clock. ``kept`` are rows of an earlier run, not measured again.
     """
     settings = {"device": device, "threads": threads}
-    result = Result(settings=settings, machine=stamp(device=device), kind="minicnn bench crossover")
+    result = Result(list(kept), settings=settings, machine=stamp(device=device), kind="minicnn bench crossover")
+    done = {row.key for row in kept}
     with ExitStack() as stack:
         here, there = (
             stack.enter_context(closing(Desk(contender(peers.OURS, PROVIDER, threads, device=place))))
@@ -33,6 +44,8 @@ def measure(
         ways = (("cpu", here, False), (device, there, False), (f"{device} + transfers", there, True))
         for layer in layers:
             for which in passes:
+                if (layer.name, which) in done:
+                    continue
                 rows = []
                 entrants: turns.Entrants = {}
                 for name, desk, transfers in ways:

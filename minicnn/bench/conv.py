@@ -80,9 +80,13 @@ class Result:
         }
 
 
-def measure(plan: Plan, report: Report = lambda rows, result: None) -> Result:
-    """Measure the plan; ``report`` gets the rows of each pass when they are done, and the result so far."""
-    result = Result(settings=plan.settings, machine=stamp(device=plan.device))
+def measure(plan: Plan, report: Report = lambda rows, result: None, kept: Sequence[Row] = ()) -> Result:
+    """Measure the plan; ``report`` gets the rows of each pass when they are done, and the result so far.
+
+    ``kept`` are rows of an earlier run: passes of layers that they hold are not measured again.
+    """
+    result = Result(rows=list(kept), settings=plan.settings, machine=stamp(device=plan.device))
+    done = {row.key for row in kept}
     with ExitStack() as stack:
 
         def desk(name: str, provider: str) -> Desk:
@@ -95,6 +99,8 @@ def measure(plan: Plan, report: Report = lambda rows, result: None) -> Result:
         desks = {name: desk(name, "minicnn.bench.conv_works:provide") for name in names}
         for layer in plan.layers:
             for which in plan.passes:
+                if (layer.name, which) in done:
+                    continue
                 rows = _work(plan, layer, which, desks)
                 result.rows += rows
                 report(rows, result)

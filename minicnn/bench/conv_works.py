@@ -16,6 +16,7 @@ from minicnn.core.types import Array
 COPIES = 2  # of the weights, one a call in turn: what was made from one set of weights is of no use for the next
 TF32_ERROR = 4e-3  # of sums whose factors have 10 bits, whatever an algorithm states of itself in float32
 ROTATED = 192 << 20  # bytes of operands that a device goes through in turn, so that its cache holds none of them
+MOST_COPIES = 4096  # of small operands, for which launching takes longer than reading them
 
 
 def provide(name: str, threads: int) -> Mapping[str, Handler]:
@@ -25,6 +26,7 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
     peer.start(threads, device or "cpu")
     elsewhere = device not in {"", "cpu"}
     kept: dict[tuple[str, ...], tuple[Any, ...]] = {}
+    asked: dict[tuple[Any, ...], list[gate.Question]] = {}
 
     def prepare(
         layer: str, which: str, dtype: str, algorithm: str, samples: int = gate.SAMPLES, transfers: bool = False
@@ -34,22 +36,18 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
         if reason:
             raise Cannot(reason)
 
-        def compute(at: Layer, *given: Array) -> Callable[[], Array]:
-            call, operands = peer.make(which, at, algorithm), [peer.into(array) for array in given]
-            return lambda: peer.back(call(*operands))
-
         facts = peer.facts(which, chosen, dtype, algorithm) if hasattr(peer, "facts") else {}
         bound = in_dtype(facts.get("bound", gate.FOREIGN_BOUND), np.dtype(dtype).itemsize)
         if elsewhere and os.environ.get("CUPY_TF32") == "1":
             bound = max(bound, TF32_ERROR)
-        verdict = gate.check(compute, which, chosen, dtype, samples)
+        work = (chosen.notation, which, dtype, samples)
+        if work not in asked:
+            asked[work] = gate.questions(which, chosen, dtype, samples)
+        compute = _computing(peer, lambda at: peer.make(which, at, algorithm))
+        verdict = gate.check(compute, which, chosen, dtype, samples, asked[work])
         error = verdict.error
         if which == "forward" and hasattr(peer, "fused"):  # what a layer of a network runs: with bias and ReLU
-            def compute_fused(at: Layer, *given: Array) -> Callable[[], Array]:
-                call, operands = peer.fused(at, algorithm), [peer.into(array) for array in given]
-                return lambda: peer.back(call(*operands))
-
-            error = max(error, gate.check_fused(compute_fused, chosen, dtype))
+            error = max(error, gate.check_fused(_computing(peer, lambda at: peer.fused(at, algorithm)), chosen, dtype))
         facts |= {
             "error": min(error, 1e300), "bound": bound, "wrong": not error <= bound,
             "jit": max(0.0, verdict.small_first - verdict.small_second), "first": verdict.first,
@@ -57,9 +55,9 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
         if transfers:  # from the host and back, waited for
             a, b = gate.operands(which, chosen, dtype)
             return Work(lambda: compute(chosen, a, b)(), facts | {"peak_bytes": None})  # noqa: PLW0108 - copies each time
-        work = _work(chosen, which, dtype, algorithm)
-        facts["peak_bytes"] = None if elsewhere else _peak(work)
-        return Work(work, facts, peer.clock if elsewhere else host_clock)
+        call = _work(chosen, which, dtype, algorithm)
+        facts["peak_bytes"] = None if elsewhere else _peak(call)
+        return Work(call, facts, peer.clock if elsewhere else host_clock)
 
     def _work(layer: Layer, which: str, dtype: str, algorithm: str) -> Any:
         key = (layer.notation, which, dtype)
@@ -67,7 +65,7 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
             a, b = gate.operands(which, layer, dtype)
             copies = 1 if which == "weight_grad" else COPIES
             if elsewhere:
-                copies = -(-ROTATED // (a.nbytes + b.nbytes))
+                copies = min(-(-ROTATED // (a.nbytes + b.nbytes)), MOST_COPIES)
             firsts = [peer.into(a) for _ in range(copies if elsewhere else 1)]
             kept[key] = (firsts, [peer.into(b if i == 0 else b.copy()) for i in range(copies)])
         firsts, others = kept[key]
@@ -86,7 +84,21 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
     def algorithms(layer: str, which: str) -> Answer:
         return {"names": peer.algorithms(which, parse(layer))}
 
-    return {"prepare": prepare, "resolve": resolve, "algorithms": algorithms, "drop": kept.clear}
+    def drop() -> None:
+        kept.clear()
+        asked.clear()
+
+    return {"prepare": prepare, "resolve": resolve, "algorithms": algorithms, "drop": drop}
+
+
+def _computing(peer: Any, make: Callable[[Layer], Callable[..., Any]]) -> gate.Compute:
+    """From a layer and host arrays, which it copies to the peer, to the call that computes a host array."""
+
+    def compute(at: Layer, *given: Array) -> Callable[[], Array]:
+        call, operands = make(at), [peer.into(array) for array in given]
+        return lambda: peer.back(call(*operands))
+
+    return compute
 
 
 def _peak(work: Any) -> int | None:

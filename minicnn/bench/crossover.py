@@ -43,7 +43,10 @@ def value_of(row: Row, axis: str) -> int:
 
 
 def draw(rows: Sequence[Row], axis: str, path: Path) -> None:
-    """GFLOP/s of each algorithm and library over the axis, a panel for each pass; a dot marks the automatic choice."""
+    """GFLOP/s of each algorithm, library or device over the axis, a panel for each pass.
+
+    A circle marks the automatic choice among algorithms.
+    """
     from matplotlib.figure import Figure
 
     shown = [row for row in rows if row.verdict == OK and row.rounds]
@@ -58,10 +61,11 @@ def draw(rows: Sequence[Row], axis: str, path: Path) -> None:
             style = "-" if line[0].algorithm else "--"
             values = [value_of(row, axis) for row in line]
             axes.plot(values, [row.nominal for row in line], style, marker=".", markersize=4, label=name)
-        chosen = [row for row in mine if AUTO in row.marks]
-        places = [value_of(row, axis) for row in chosen]
-        axes.plot(places, [row.nominal for row in chosen], "o", mfc="none", color="black", ms=8, label="choice")
-        ticks = sorted(set(places)) or [1]
+        chosen = [row for row in mine if AUTO in row.marks and row.algorithm]
+        if chosen:
+            places = [value_of(row, axis) for row in chosen]
+            axes.plot(places, [row.nominal for row in chosen], "o", mfc="none", color="black", ms=8, label="choice")
+        ticks = sorted({value_of(row, axis) for row in mine})
         axes.set_xscale("log", base=2)
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
         axes.set_xlabel(AXES[axis])

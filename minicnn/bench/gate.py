@@ -42,17 +42,45 @@ def operands(which: str, layer: Layer, dtype: str, kind: str = "normal", seed: i
     return (np.abs(first), np.abs(second)) if kind == "non-negative" else (first, second)
 
 
-def check(compute: Compute, which: str, layer: Layer, dtype: str, samples: int = SAMPLES) -> Verdict:
-    """Run the small and the full layer on both kinds of inputs; NaN or a wrong shape is an infinite error."""
-    errors, seconds = [], []
+@dataclass(frozen=True)
+class Question:
+    """Operands, and what they give: all of a small layer, or some numbers of a large one."""
+
+    layer: Layer
+    a: Array
+    b: Array
+    where: tuple[Array, ...] | None
+    expected: Array
+
+
+def questions(which: str, layer: Layer, dtype: str, samples: int = SAMPLES) -> list[Question]:
+    """What :func:`check` asks, the same of every contender: the small and the full layer on both kinds of inputs."""
+    asked = []
     for kind in KINDS:
         for chosen, full in ((layer.reduced(), False), (layer, True)):
             a, b = operands(which, chosen, dtype, kind)
-            call = compute(chosen, a, b)
-            start = time.perf_counter()
-            found = call()
-            seconds.append(time.perf_counter() - start)
-            errors.append(_error(found, which, a, b, chosen, samples if full else None))
+            if full:
+                where, expected = reference.sample(which, a, b, chosen.problem, samples)
+                asked.append(Question(chosen, a, b, where, expected))
+            else:
+                asked.append(Question(chosen, a, b, None, reference.whole(which, a, b, chosen.problem)))
+    return asked
+
+
+def check(
+    compute: Compute, which: str, layer: Layer, dtype: str, samples: int = SAMPLES, asked: list[Question] | None = None
+) -> Verdict:
+    """Run all questions (``asked``, where they are kept for several algorithms).
+
+    NaN or a wrong shape is an infinite error.
+    """
+    errors, seconds = [], []
+    for question in asked or questions(which, layer, dtype, samples):
+        call = compute(question.layer, question.a, question.b)
+        start = time.perf_counter()
+        found = call()
+        seconds.append(time.perf_counter() - start)
+        errors.append(_error(found, which, question))
     return Verdict(max(errors), seconds[0], seconds[2], seconds[1])
 
 
@@ -70,15 +98,12 @@ def check_fused(compute: Compute, layer: Layer, dtype: str) -> float:
     return error if np.isfinite(error) else np.inf
 
 
-def _error(found: Array, which: str, a: Array, b: Array, layer: Layer, samples: int | None) -> float:
-    p = layer.problem
+def _error(found: Array, which: str, question: Question) -> float:
+    p = question.layer.problem
     shape = {"forward": p.y_shape, "input_grad": p.x_shape, "weight_grad": p.w_shape}[which]
     if tuple(found.shape) != tuple(shape):
         return np.inf
-    if samples is None:
-        expected = reference.whole(which, a, b, p)
-    else:
-        where, expected = reference.sample(which, a, b, p, samples)
-        found = found[where]
-    error = float(np.max(np.abs(found - expected)) / np.max(np.abs(expected)))
+    if question.where is not None:
+        found = found[question.where]
+    error = float(np.max(np.abs(found - question.expected)) / np.max(np.abs(question.expected)))
     return error if np.isfinite(error) else np.inf

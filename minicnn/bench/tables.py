@@ -39,13 +39,17 @@ class Table:
     device: str = "cpu"
 
 
-def measure(table: Table, report: Report = lambda rows, result: None) -> Result:
-    """Measure the table; ``report`` gets the rows of each work and pass when they are done, and the result so far."""
+def measure(table: Table, report: Report = lambda rows, result: None, kept: Sequence[Row] = ()) -> Result:
+    """Measure the table; ``report`` gets the rows of each work and pass when they are done, and the result so far.
+
+    ``kept`` are rows of an earlier run: works and passes that they hold are not measured again.
+    """
     settings: dict[str, Any] = {
         "works": list(table.works), "peers": list(table.peers), "threads": table.threads, "rounds": table.rounds,
         "seconds": table.seconds, "spin": table.spin, "device": table.device,
     }
-    result = Result(settings=settings, machine=stamp(device=table.device), kind=table.kind)
+    result = Result(list(kept), settings=settings, machine=stamp(device=table.device), kind=table.kind)
+    done = {row.key for row in kept}
     with ExitStack() as stack:
 
         def desk(name: str, provider: str) -> Desk:
@@ -59,6 +63,8 @@ def measure(table: Table, report: Report = lambda rows, result: None) -> Result:
         desks = {name: desk(name, table.provider) for name in names}
         for work in table.works:
             for which in table.passes(work):
+                if (work, which) in done:
+                    continue
                 rows = _rows(table, work, which, desks)
                 result.rows += rows
                 report(rows, result)

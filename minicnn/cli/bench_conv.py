@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from minicnn.cli import bench_output
 from minicnn.cli.numbers import positive
+
+if TYPE_CHECKING:
+    from minicnn.bench.layers import Layer
 
 _EPILOG = """\
 A layer reads: 8x256x56x56 -> 256, 3x3 stride 1 padding 1 dilation 1 groups 1 (input N C H W, output channels, kernel).
@@ -16,6 +20,9 @@ Columns: median and interval (about 95 %) of a repetition; GFLOP/s by the defini
 algorithm says it; GB/s of operands and result; the share of what the measured matrix product and copy bandwidth
 allow; MiB touched for the first time by each repetition, rise of the process's memory in a call, and scratch that the
 algorithm states; max|y - y64| / max|y64|; PyTorch's time over this one, with its interval.
+
+--plot draws roofline.png and bars.png; with --device also crossover.png, the smallest layer at growing batches on the
+CPU, on the device, and with both transfers counted.
 
 exit codes: 0; 1 some result is wrong or failed; 2 bad input
 """
@@ -74,4 +81,18 @@ def command(options: argparse.Namespace) -> int:
         tf32=options.tf32,
     )
     code, _ = bench_output.convolution(options, plan)
+    if options.plot and options.device != "cpu":
+        _draw_crossover(options, chosen)
     return code
+
+
+def _draw_crossover(options: argparse.Namespace, chosen: Sequence[Layer]) -> None:
+    """From which batch on the device is worth the way there, for the smallest layer: short, forward only."""
+    from minicnn.bench import across, crossover
+
+    print("\nthe smallest layer at growing batches: here, on the device, and with both transfers counted")
+    found = across.measure(
+        across.growing(chosen), ("forward",), options.device, threads=options.threads, rounds=3, seconds=0.02,
+        samples=200, report=bench_output.show_ways,
+    )  # fmt: skip
+    crossover.draw(found.rows, "batch", options.plot / "crossover.png")

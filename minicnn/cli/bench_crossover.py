@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from minicnn.cli import bench_output
 from minicnn.cli.numbers import positive
-
-if TYPE_CHECKING:
-    from minicnn.bench.result import Row
 
 PASSES = ("forward", "input_grad", "weight_grad")
 
@@ -35,13 +31,6 @@ def add_to(kinds: Any) -> None:
     parser.set_defaults(command=command)
 
 
-def _show(rows: Sequence[Row]) -> None:
-    """A line for each way: milliseconds, or why there are none."""
-    for row in rows:
-        said = f"{row.median * 1e3:10.3f} ms" if row.rounds else row.why
-        print(f"{row.shape}  {row.which:<12} {row.contender:<32} {said}", flush=True)
-
-
 def command(options: argparse.Namespace) -> int:
     """Measure, print the table while it grows, write the files and the picture."""
     from minicnn.bench import across, conv, crossover, layers
@@ -63,7 +52,7 @@ def command(options: argparse.Namespace) -> int:
         bench_output.check_files(options)
         result = across.measure(
             sized, options.passes, options.device, threads=options.threads, rounds=options.rounds,
-            seconds=options.seconds, samples=200, report=lambda rows, _: _show(rows),
+            seconds=options.seconds, samples=200, report=bench_output.show_ways,
         )
         rows, code = result.rows, int(any(row.verdict in {WRONG, FAILED} for row in result.rows))
         bench_output.write(options, result.record(), rows)

@@ -69,6 +69,13 @@ def write(options: argparse.Namespace, record: Mapping[str, Any], rows: Sequence
         plots.draw(rows, roof, options.plot)
 
 
+def show_ways(rows: Sequence[Row], result: Result) -> None:
+    """Print what :func:`minicnn.bench.across.measure` reports: each way with its time, or why it has none."""
+    for row in rows:
+        said = f"{row.median * 1e3:10.3f} ms" if row.rounds else row.why
+        print(f"{row.shape}  {row.which:<12} {row.contender:<32} {said}", flush=True)
+
+
 def only(names: Sequence[str], texts: Sequence[str] | None) -> list[str]:
     """The names that contain one of the texts.
 

@@ -9,17 +9,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from minicnn.cli.gpu_task import ALGORITHMS, Task
+
 _EPILOG = """\
 stages:
   smoke      memory, a matrix product, a convolution and its gradient
   parity     every case of every op against the CPU, values and first gradients
   gradients  the gradient checker on the device, to every op's declared order
-  kernels    the convolution suite and the memory-bound ops beside PyTorch, by the device's events
-  nets       LeNet-5 from one seed on both devices; ResNet training steps beside PyTorch
+  half       a small net under autocast against float32, with a tolerance
+  kernels    the convolution suite (once more with TF32), the crossover with the CPU and the memory-bound ops, beside
+             PyTorch, by the device's events
+  nets       LeNet-5 from the same seeds on both devices; ResNet training steps beside PyTorch
 
-Each stage adds its result to the file when it ends, so what was measured stays when a later one is cut off. Where
-there is no such device, the file says "not measured" and why. It runs from a checkout that is not installed (python -m
-minicnn gpu-report) and fetches nothing.
+Each stage adds its result to the file when it ends; kernels and nets also after each layer, op and net. So what was
+measured stays when the command is cut off, and the next call goes on from there: what the file holds of this machine,
+and passed, is not measured again (--again does). Where there is no such device, the file says "not measured" and why.
+It runs from a checkout that is not installed (python -m minicnn gpu-report) and fetches nothing.
 
 exit codes: 0 every stage passed; 1 one did not; 2 bad input, or no such device
 """
@@ -35,6 +40,11 @@ def add_to(subparsers: Any) -> None:
     parser.add_argument(
         "--only", metavar="TEXT", nargs="+", default=(), help="only ops, layers and nets with this text"
     )
+    parser.add_argument(
+        "--algorithm", metavar="NAME", nargs="+", default=list(ALGORITHMS),
+        help="ours, for each layer of the suite: names, auto, or all, which takes longer (default: auto implicit_gemm)",
+    )
+    parser.add_argument("--again", action="store_true", help="measure also what the file holds (as after a change)")
     parser.add_argument(
         "--out", metavar="FILE", type=Path, default=Path("gpu-report.json"), help="(default: %(default)s)"
     )
@@ -70,16 +80,13 @@ def command(options: argparse.Namespace) -> int:
     machine = stamp(("minicnn", "numpy", "numba", "cupy-cuda12x", "cupy-cuda13x", "torch"), options.device)
     failed = False
     for name in wanted:
-        start = time.monotonic()
-        try:
-            facts = STAGES[name](options.device, options.only)
-        except Exception as error:  # noqa: BLE001 - the later stages must still have their turn
-            facts = {"passed": False, "troubles": [f"{type(error).__name__}: {error}"]}
-        facts |= {"machine": machine, "seconds": round(time.monotonic() - start, 1)}
-        facts["time"] = datetime.now(UTC).isoformat(timespec="seconds")
-        stages[name] = facts
+        about = {"machine": machine, "asked": _asked(name, options)}
+        earlier = {} if options.again else _of_this_machine(stages.get(name, {}), about)
+        if earlier.get("passed"):
+            print(f"{name}: passed before, {earlier['time']}; --again measures it anew", flush=True)
+            continue
+        facts = _run(name, options, earlier, about, record)
         failed |= not facts["passed"]
-        _write(options.out, record)
         print(f"{name}: {'passed' if facts['passed'] else 'FAILED'} in {facts['seconds']:.0f} s", flush=True)
         for trouble in facts.get("troubles", []):
             print(f"  {trouble}")
@@ -87,6 +94,49 @@ def command(options: argparse.Namespace) -> int:
     if options.markdown:
         options.markdown.write_text(_page(stages), encoding="utf-8")
     return 1 if failed else 0
+
+
+def _run(
+    name: str, options: argparse.Namespace, earlier: dict[str, Any], about: dict[str, Any], record: dict[str, Any]
+) -> dict[str, Any]:
+    """One stage, with the file written after each of its parts and at its end."""
+    from minicnn.cli.gpu_stages import STAGES
+
+    start = time.monotonic()
+    before = earlier["seconds"] if earlier.get("partial") else 0.0
+    so_far: dict[str, Any] = {}
+
+    def write(facts: dict[str, Any]) -> dict[str, Any]:
+        seconds = round(before + time.monotonic() - start, 1)
+        found = {**facts, **about, "seconds": seconds, "time": datetime.now(UTC).isoformat(timespec="seconds")}
+        record["stages"][name] = found
+        _write(options.out, record)
+        return found
+
+    def save(facts: dict[str, Any]) -> None:
+        so_far.update(facts)
+        write({**so_far, "passed": None, "partial": "cut off: run the stage again, and it goes on from here"})
+
+    try:
+        facts = STAGES[name](Task(options.device, options.only, options.algorithm, earlier, save))
+    except Exception as error:  # noqa: BLE001 - the later stages must still have their turn
+        facts = {**so_far, "passed": False, "troubles": [f"{type(error).__name__}: {error}"]}
+    return write(facts)
+
+
+def _asked(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """What a stage's result depends on besides the machine."""
+    only = {"only": list(options.only)}
+    return only | {"algorithms": list(options.algorithm)} if name == "kernels" else only
+
+
+def _of_this_machine(stage: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
+    """An earlier result, if it answers the same on the same machine with the same packages; else nothing."""
+    same = ("device", "processor", "cores", "system", "python", "packages")
+    before, now = stage.get("machine", {}), about["machine"]
+    if stage.get("asked") != about["asked"] or any(before.get(name) != now.get(name) for name in same):
+        return {}
+    return stage
 
 
 def _earlier(path: Path) -> dict[str, Any]:

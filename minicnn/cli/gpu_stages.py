@@ -4,36 +4,31 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-Facts = dict[str, Any]
+from minicnn.cli.gpu_kernels import kernels
+from minicnn.cli.gpu_nets import nets
+from minicnn.cli.gpu_task import Facts, Task, host
+
 PROCESSES = 8  # at most: the CPU's kernels compile in them, and each holds a context on the device
-OPS = (  # memory-bound ops whose speed is compared
-    "relu 32x64x112x112", "add 32x64x56x56", "batch_norm 32x64x112x112", "batch_norm 32x512x7x7",
-    "max_pool3x3/2 32x64x112x112", "avg_pool2x2 64x64x56x56", "global_pool 64x512x7x7", "softmax 64x1000",
-    "cross_entropy 64x1000", "roi_align 1x256x50x75", "roi_pool 1x256x50x75", "sgd resnet18",
-)  # fmt: skip
-NETS = ("resnet18", "resnet50")
-SEEDS, EPOCHS = range(5), 4  # of the trainings whose means are compared
+HALF = 1e-2  # largest difference of float16 from float32, over the largest number of a result
 
 
-def smoke(device: str, only: Sequence[str]) -> Facts:
+def smoke(task: Task) -> Facts:
     """Whether anything works at all: memory, a product, a convolution and its gradient."""
     import minicnn as mc
 
-    del only
+    device = task.device
     x = mc.randn(2, 3, 8, 8).to(device).requires_grad_()
     w = mc.randn(4, 3, 3, 3).to(device).requires_grad_()
     (mc.ops.conv2d(x, w, padding=1) ** 2.0).mean().backward()
-    found: Facts = {"conv2d": bool(np.isfinite(_host(x.grad)).all() and np.isfinite(_host(w.grad)).all())}
+    found: Facts = {"conv2d": bool(np.isfinite(host(x.grad)).all() and np.isfinite(host(w.grad)).all())}
     a = mc.eye(64).to(device)
-    found["matmul"] = bool((_host(a @ a) == np.eye(64)).all())
+    found["matmul"] = bool((host(a @ a) == np.eye(64)).all())
     if device == "cuda":
         from minicnn.backends.cuda.detection import description
 
@@ -41,15 +36,12 @@ def smoke(device: str, only: Sequence[str]) -> Facts:
     return found | {"passed": found["conv2d"] and found["matmul"]}
 
 
-def _host(tensor: Any) -> Any:
-    return tensor.detach().numpy()
-
-
-def parity(device: str, only: Sequence[str]) -> Facts:
+def parity(task: Task) -> Facts:
     """Every case of every op against the CPU, values and first gradients: the largest error of each op."""
     from minicnn.testing.parity import ABSOLUTE, LOOSER, RELATIVE
 
-    jobs = [(case, dtype, device) for case in _cases(only) for dtype in ("float64", "float32")]
+    _compile_for_the_cpu(task)
+    jobs = [(case, dtype, task.device) for case in _cases(task) for dtype in ("float64", "float32")]
     found = list(_spread(_parity, jobs, lambda job: (*job[:2], 0.0, "the process died")))
     errors: dict[str, dict[str, float]] = {}
     for case, dtype, error, _ in found:
@@ -62,10 +54,10 @@ def parity(device: str, only: Sequence[str]) -> Facts:
 
 def _parity(job: tuple[str, str, str]) -> tuple[str, str, float, str]:
     from minicnn.testing import parity as room
-    from minicnn.testing.cases.case import CASES
+    from minicnn.testing.cases.case import CASES, all_cases
 
     case, dtype, device = job
-    _cases(())
+    all_cases()
     try:
         found = room.compare(CASES[case], dtype, device)
     except Exception as error:  # noqa: BLE001 - one op that fails must not end the report
@@ -73,9 +65,10 @@ def _parity(job: tuple[str, str, str]) -> tuple[str, str, float, str]:
     return case, dtype, found.error, found.trouble
 
 
-def gradients(device: str, only: Sequence[str]) -> Facts:
+def gradients(task: Task) -> Facts:
     """The gradient checker on every differentiable case, computed on the device, to its declared order."""
-    jobs = [(case, device) for case in _cases(only)]
+    _compile_for_the_cpu(task)
+    jobs = [(case, task.device) for case in _cases(task)]
     found = list(_spread(_gradient, jobs, lambda job: (job[0], "the process died")))
     judged = [(case, verdict) for case, verdict in found if verdict != "no gradient"]
     troubles = [f"{case}: {verdict}" for case, verdict in judged if verdict != "PASS"]
@@ -83,12 +76,12 @@ def gradients(device: str, only: Sequence[str]) -> Facts:
 
 
 def _gradient(job: tuple[str, str]) -> tuple[str, str]:
-    from minicnn.testing.cases.case import CASES
+    from minicnn.testing.cases.case import CASES, all_cases
     from minicnn.testing.gradcheck import gradcheck
     from minicnn.testing.parity import moved
 
     name, device = job
-    _cases(())
+    all_cases()
     case = CASES[name]
     if not case.differentiable or case.writes:
         return name, "no gradient"
@@ -103,10 +96,19 @@ def _gradient(job: tuple[str, str]) -> tuple[str, str]:
     return name, str(report.verdict)
 
 
-def _cases(only: Sequence[str]) -> list[str]:
+def _cases(task: Task) -> list[str]:
     from minicnn.testing.cases.case import all_cases
 
-    return [case.id for case in all_cases() if not only or any(text in case.id for text in only)]
+    return task.chosen([case.id for case in all_cases()])
+
+
+def _compile_for_the_cpu(task: Task) -> None:
+    """From a cold cache, before all cases: each process would compile for itself what it meets first."""
+    from minicnn.testing.warmup import is_warm, warm_up
+
+    if not task.only and not is_warm():
+        for _ in warm_up(min(PROCESSES, os.cpu_count() or 1)):
+            pass
 
 
 def _said(error: Exception, device: str) -> str:
@@ -152,99 +154,56 @@ def _result(future: Future[Any]) -> Any:
         return None
 
 
-def kernels(device: str, only: Sequence[str]) -> Facts:
-    """The convolution suite and the memory-bound ops beside PyTorch on the same device, in turns, by events."""
-    from minicnn.bench import conv, layers, tables
-    from minicnn.cli.bench_works import ops
+def half(task: Task) -> Facts:
+    """A small net under autocast against itself in float32: loss, logits and gradients; and a step of the scaler."""
+    import minicnn as mc
 
-    others = _peers()
-    chosen = [layer for layer in layers.load(["suite"]) if not only or any(text in layer.name for text in only)]
-    suites = {
-        name: conv.measure(
-            conv.Plan(
-                chosen, algorithms=("all",), peers=others, device=device, rounds=3, seconds=0.02, steady=0.2,
-                samples=200, tf32=rounded,
-            )
-        ).record()
-        for name, rounded in (("suite", False), ("suite with TF32", True))
-    }  # fmt: skip
-    works = [work for work in OPS if not only or any(text in work for text in only)]
-    table = tables.Table(
-        "minicnn gpu-report", works, ops.passes, "minicnn.cli.bench_works.ops:provide", others, rounds=5, seconds=0.03,
-        steady=0.2, device=device,
-    )  # fmt: skip
-    bound = tables.measure(table).record()
-    rows = [row for found in (*suites.values(), bound) for row in found["rows"]]
-    troubles = [f"{r['work']} {r['which']} {r['contender']}: {r['why']}" for r in rows if r["verdict"] not in _FINE]
-    return {**suites, "ops": bound, "troubles": troubles, "passed": not troubles}
-
-
-_FINE = {"ok", "cannot"}
-
-
-def _peers() -> tuple[str, ...]:
-    from minicnn.bench import peers
-
-    return () if peers.missing("torch") else ("torch",)
-
-
-def nets(device: str, only: Sequence[str]) -> Facts:
-    """LeNet-5 from the same seeds on both devices, and training steps of ResNets beside PyTorch."""
-    from minicnn.bench import tables
-
-    found, troubles = _lenets(device)
-    works = [net for net in NETS if not only or net in only]
-    table = tables.Table(
-        "minicnn gpu-report", works, lambda work: ("step",), "minicnn.cli.bench_works.steps:provide", _peers(),
-        rounds=5, seconds=0.5, steady=0.2, roof=False, device=device,
-    )  # fmt: skip
-    steps = tables.measure(table).record() if works else {"rows": []}
-    troubles += [f"{r['work']} {r['contender']}: {r['why']}" for r in steps["rows"] if r["verdict"] not in _FINE]
-    return found | {"steps": steps, "troubles": troubles, "passed": not troubles}
-
-
-def _lenets(device: str) -> tuple[Facts, list[str]]:
-    """The first step compared number by number, then short trainings from several seeds by their mean accuracy."""
-    from minicnn.recipes import RECIPES
-    from minicnn.recipes.recipe import Options
-    from minicnn.testing.parity import difference
-
+    single, mixed = (_half_step(task.device, enabled) for enabled in (False, True))
+    errors: dict[str, float] = {}
     troubles = []
-    for (name, here), (_, there) in zip(_first_step("cpu"), _first_step(device), strict=True):
-        if name.startswith("weight") and not np.array_equal(here, there):
-            troubles.append(f"lenet5: {name} differs from the CPU's")
-        error, trouble = difference(there, here, "conv2d")
-        if trouble:
-            troubles.append(f"lenet5: {name}: {trouble} (error {error:.1e})")
-    reached: dict[str, list[float]] = {"cpu": [], device: []}
-    with tempfile.TemporaryDirectory() as name:
-        for place, values in reached.items():
-            for seed in SEEDS:
-                options = Options(device=place, seed=seed, epochs=EPOCHS, out=Path(name) / f"{place}-{seed}")
-                values.append(RECIPES["lenet5"].run(options).metrics["test accuracy"])
-    means = {place: float(np.mean(values)) for place, values in reached.items()}
-    spread = float(np.sqrt(np.mean([np.var(values, ddof=1) for values in reached.values()])))
-    if abs(means["cpu"] - means[device]) >= max(spread, 1e-3):
-        troubles.append(f"lenet5: mean accuracies {means} are further apart than the pooled spread {spread:.4f}")
-    return {"lenet5": {"accuracy": reached, "means": means, "pooled spread": spread, "epochs": EPOCHS}}, troubles
+    for name, expected in single.items():
+        found = mixed[name]
+        scale = float(np.abs(expected).max())
+        errors[name] = float(np.abs(found - expected).max()) / scale if np.isfinite(found).all() else 1e300
+        if not errors[name] <= HALF:
+            troubles.append(f"{name}: error {errors[name]:.1e} above {HALF:.0e}")
+    if not any(errors.values()):
+        troubles.append("autocast changed nothing: no product was computed in float16")
+    w = mc.tensor([1.0], device=task.device, requires_grad=True)
+    scaler, optimizer = mc.GradScaler(task.device, init_scale=1024.0), mc.optim.SGD([w], lr=0.5)
+    scaler.scale((w * w).sum()).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    if w.item() != 0.0:
+        troubles.append(f"GradScaler: a step by 0.5 * 2 from 1.0 went to {w.item()}")
+    bound = {"of the largest number": HALF}
+    return {"tolerance": bound, "errors": errors, "troubles": troubles, "passed": not troubles}
 
 
-def _first_step(device: str) -> list[tuple[str, Any]]:
-    """Weights, loss and gradients of LeNet-5's first step from seed 0, as host arrays."""
+def _half_step(device: str, enabled: bool) -> dict[str, Any]:
+    """Logits, loss and gradients of the same small net on the same batch, as float64 host arrays."""
     import minicnn as mc
 
     mc.manual_seed(0)
-    net = mc.models.LeNet5().to(device)
+    net = mc.nn.Sequential(  # smooth: at a maximum or a kink rounding sends the gradient elsewhere
+        mc.nn.Conv2d(3, 16, 3, padding=1, bias=False), mc.nn.BatchNorm2d(16), mc.nn.Tanh(), mc.nn.AvgPool2d(2),
+        mc.nn.Conv2d(16, 24, 3), mc.nn.Tanh(), mc.nn.AvgPool2d(2), mc.nn.Flatten(), mc.nn.Linear(24 * 4, 10),
+    ).to(device)  # fmt: skip
     draw = np.random.default_rng(0)
-    x = mc.tensor(draw.standard_normal((16, 1, 32, 32)).astype(np.float32), device=device)
+    x = mc.tensor(draw.standard_normal((16, 3, 12, 12)), dtype="float32", device=device)
     labels = mc.tensor(draw.integers(0, 10, 16), device=device)
-    found = [(f"weight {name}", _host(p).copy()) for name, p in net.named_parameters()]
-    loss = net.loss(net(x), labels)
+    with mc.autocast(device, enabled=enabled):
+        logits = net(x)
+        loss = mc.ops.cross_entropy(logits, labels)
     loss.backward()
-    found.append(("loss", _host(loss)))
-    return found + [(f"gradient of {name}", _host(p.grad)) for name, p in net.named_parameters() if p.grad is not None]
+    gradients = {f"gradient of {name}": p.grad for name, p in net.named_parameters() if p.grad is not None}
+    dtypes = {str(gradient.dtype) for gradient in gradients.values()}
+    if logits.dtype != ("float16" if enabled else "float32") or dtypes != {"float32"}:
+        raise TypeError(f"autocast: logits are {logits.dtype}, gradients {', '.join(sorted(dtypes))}")
+    named: dict[str, Any] = {"logits": logits, "loss": loss, **gradients}
+    return {name: host(value).astype(np.float64) for name, value in named.items()}
 
 
-STAGES: dict[str, Callable[[str, Sequence[str]], Facts]] = {
-    "smoke": smoke, "parity": parity, "gradients": gradients, "kernels": kernels, "nets": nets,
+STAGES: dict[str, Callable[[Task], Facts]] = {
+    "smoke": smoke, "parity": parity, "gradients": gradients, "half": half, "kernels": kernels, "nets": nets,
 }  # fmt: skip

@@ -64,10 +64,10 @@ class DeviceLoader:
                     source.close()
         self._place = None
 
-    def _start(self, uploader: Any, source: Iterator[Any], after: Any) -> Any:
+    def _start(self, uploader: Any, source: Iterator[Any], mark: Any) -> Any:
         """The copy of the next batch begun, with the place of the loader after it; None at the end."""
         batch = next(source, None)
-        return None if batch is None else (uploader.start([np.asarray(a) for a in batch], after), self._loaders_place())
+        return None if batch is None else (uploader.start([np.asarray(a) for a in batch], mark), self._loaders_place())
 
     def _loaders_place(self) -> Any:
         return self.loader.state_dict() if hasattr(self.loader, "state_dict") else None

@@ -9,7 +9,7 @@ import numpy as np
 from minicnn import ops
 from minicnn.core import checks
 from minicnn.core.modes import no_grad, recomputing
-from minicnn.core.tensor import Tensor
+from minicnn.core.tensor import Storage, Tensor
 from minicnn.nn import init
 from minicnn.nn.module import Module
 from minicnn.nn.parameter import empty_buffer, empty_parameter
@@ -86,6 +86,8 @@ class _TrackedNorm(Module):
 
 
 class _BatchNorm(_TrackedNorm):
+    _counted: tuple[Storage, int, int] | None = None  # memory and version of the count of batches, and its value then
+
     def __init__(
         self,
         num_features: int,
@@ -117,12 +119,23 @@ class _BatchNorm(_TrackedNorm):
 
     def _count(self) -> float | None:
         """Count the batch; the weight of its statistics, 1/n where the plain average is asked for."""
-        if self.num_batches_tracked is None:
+        buffer = self.num_batches_tracked
+        if buffer is None:
             return self.momentum
+        count = self._batches_on_host(buffer)
         if not recomputing():
+            count += 1
             with no_grad():
-                self.num_batches_tracked.fill_(int(self.num_batches_tracked.item()) + 1)
-        return 1.0 / int(self.num_batches_tracked.item()) if self.momentum is None else self.momentum
+                buffer.fill_(count)
+            self._counted = (buffer.storage, buffer.storage.version, count)
+        return 1.0 / count if self.momentum is None else self.momentum
+
+    def _batches_on_host(self, buffer: Tensor) -> int:
+        """The buffer's number, read back from the device only where someone else wrote it: reading waits for it."""
+        storage, version, count = self._counted or (None, 0, 0)
+        if storage is buffer.storage and version == storage.version:
+            return count
+        return int(buffer.item())
 
 
 class BatchNorm1d(_BatchNorm):

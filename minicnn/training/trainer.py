@@ -205,9 +205,9 @@ class Trainer:
         inputs, targets = (self.to_tensor(a) for a in batch)
         output = self.model(inputs)
         loss = self.loss(output, targets)
-        value = self._finite(float(loss.item()))
         self.optimizer.zero_grad()
         loss.backward()
+        value = self._finite(float(loss.item()))  # which waits for a GPU: after backward, as late as stops the update
         if self.before_step is not None:
             self.before_step(self)
         self.optimizer.step()

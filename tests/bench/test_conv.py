@@ -9,10 +9,10 @@ import pytest
 
 from minicnn.backends.convolution import in_dtype, in_float32
 from minicnn.backends.cpu import convolution
-from minicnn.bench import conv, conv_works, desk, gate, layers, peers, reference
+from minicnn.bench import across, conv, conv_works, desk, gate, layers, peers, reference
 from minicnn.bench.alternate import Contender
 from minicnn.bench.peers import ours
-from minicnn.bench.result import CANNOT, FAILED, OK, WRONG
+from minicnn.bench.result import CANNOT, FAILED, OK, WRONG, Row
 
 SMALL = "small 2x4x7x9 -> 6, 3x2 stride 2x1 padding 1x0 dilation 1x2 groups 2"
 PASSES = ("forward", "input_grad", "weight_grad")
@@ -255,6 +255,45 @@ def test_one_that_dies_while_it_is_timed_leaves_the_other_library_its_time():
     assert rows["minicnn", "naive"].verdict == FAILED
     assert rows["minicnn", "direct"].verdict == FAILED  # it lived in the same process
     assert rows["torch", ""].rounds == pytest.approx([0.03] * 3)
+
+
+def test_what_is_asked_of_a_pass_is_made_once_for_all_its_algorithms(monkeypatch):
+    made = []
+    questions = gate.questions
+    monkeypatch.setattr(gate, "questions", lambda *args: (made.append(args), questions(*args))[1])
+    handlers = conv_works.provide("minicnn", 1)
+    prepare = {"layer": "l 1x2x5x5 -> 3, 3x3", "which": "forward", "dtype": "float32"}
+    for name in ("naive", "direct"):
+        assert handlers["prepare"](algorithm=name, **prepare).facts["wrong"] is False
+    assert len(made) == 1
+    handlers["drop"]()
+    handlers["prepare"](algorithm="naive", **prepare)
+    assert len(made) == 2
+
+
+def test_what_an_earlier_run_measured_is_kept(monkeypatch):
+    asked = []
+
+    def counted(plan, layer, which, desks):
+        asked.append((layer.name, which))
+        return [Row(layer.name, which, "minicnn")]
+
+    monkeypatch.setattr(conv, "_work", counted)
+    monkeypatch.setattr(conv.roofline, "measure", lambda *_: {"flops": 1.0, "bytes": 1.0})
+    plan = conv.Plan([layers.parse("a 1x1x4x4 -> 1, 3x3"), layers.parse("b 1x1x4x4 -> 1, 3x3")], peers=())
+    kept = [Row("a", which, "minicnn", rounds=[1.0]) for which in PASSES] + [Row("b", "forward", "minicnn")]
+    found = conv.measure(plan, kept=kept)
+    assert asked == [("b", "input_grad"), ("b", "weight_grad")]
+    assert [row.key for row in found.rows] == [(name, which) for name in "ab" for which in PASSES]
+
+
+@pytest.mark.parametrize("images", [1, 64])
+def test_the_smallest_layer_grows_to_what_a_cpu_does_at_once(images):
+    plain, large = f"s {images}x4x8x8 -> 4, 3x3", f"l {images}x64x224x224 -> 64, 3x3 padding 1"
+    grown = across.growing([layers.parse(large), layers.parse(plain)])
+    assert [layer.images for layer in grown] == list(across.BATCHES)
+    assert {layer.in_channels for layer in grown} == {4}
+    assert [layer.images for layer in across.growing([layers.parse(large)])] == [1]
 
 
 def test_a_library_that_is_not_installed_says_so(monkeypatch):

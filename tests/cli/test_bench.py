@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from minicnn.backends.cuda.emulator import compiler
 from minicnn.bench.conv import Result
 from minicnn.bench.result import Row
 from minicnn.cli.main import main
@@ -30,6 +31,39 @@ def test_conv_writes_what_it_measured(tmp_path, capsys):
     assert (tmp_path / "roofline.png").is_file() and (tmp_path / "bars.png").is_file()
     assert main(["bench", "compare", str(files["json"]), str(files["json"])]) == 0
     assert "minicnn auto" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", ["cpu", "cuda-emulated"])
+def test_plots_of_a_device_show_the_crossover_with_the_cpu(place, tmp_path, monkeypatch, capsys):
+    from minicnn.bench import across
+
+    def timed(work, contender, shape):
+        return Row(work, "forward", contender, shape=shape, flops=1000, rounds=[1e-3, 2e-3])
+
+    def ways(layers, passes, device, report, **options):
+        names = ("minicnn cpu", f"minicnn {device}", f"minicnn {device} + transfers")
+        result = Result([timed(layer.name, name, layer.notation) for layer in layers for name in names])
+        report(result.rows, result)
+        return result
+
+    monkeypatch.setattr("minicnn.bench.conv.measure", lambda plan, report: Result([timed("a", "minicnn", "")]))
+    monkeypatch.setattr(across, "measure", ways)
+    words = ["--layers", LAYER, "--device", place, "--plot", str(tmp_path), "--peers"]
+    assert main(["bench", "conv", *words]) == 0
+    assert (tmp_path / "crossover.png").is_file() == (place != "cpu")
+    assert capsys.readouterr().out.count("+ transfers") == (0 if place == "cpu" else len(across.BATCHES))
+
+
+def test_the_cpu_a_device_and_its_transfers_are_timed_side_by_side(capsys):
+    if compiler() is None:
+        pytest.skip("needs a C++20 compiler")
+    words = ["crossover", LAYER, "batch", "1", "--passes", "forward", "--device", "cuda-emulated", *QUICK]
+    assert main(["bench", *words]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("minicnn ")[1].split("  ")[0] for line in lines] == [
+        "cpu", "cuda-emulated", "cuda-emulated + transfers"
+    ]  # fmt: skip
+    assert all(line.endswith(" ms") for line in lines)
 
 
 def test_an_algorithm_that_cannot_is_a_row(capsys):

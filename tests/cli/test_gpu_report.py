@@ -5,14 +5,21 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy import stats
 
 import minicnn as mc
 from minicnn.backends.cuda.emulator import compiler
-from minicnn.cli import gpu_stages
+from minicnn.bench.conv import Result
+from minicnn.bench.result import Row
+from minicnn.cli import gpu_kernels, gpu_nets, gpu_stages
+from minicnn.cli.gpu_task import Task
 from minicnn.cli.main import main
+from minicnn.recipes import RECIPES
 
 emulated = pytest.mark.skipif(compiler() is None, reason="needs a C++20 compiler")
 
@@ -52,7 +59,7 @@ def test_the_page_has_tolerance_and_error_of_each_op_that_was_compared(tmp_path:
 
 @emulated
 def test_a_stage_that_fails_is_told_and_the_next_has_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(device: str, only: Any) -> Any:
+    def broken(task: Task) -> Any:
         raise RuntimeError("no luck")
 
     monkeypatch.setitem(gpu_stages.STAGES, "smoke", broken)
@@ -77,7 +84,7 @@ def test_a_wrong_result_fails_the_parity_stage(monkeypatch: pytest.MonkeyPatch) 
     bound = mc.tensor([1.0]).to("cuda-emulated").backend.__dict__
     bound.pop("pooling", None)
     try:
-        found = gpu_stages.parity("cuda-emulated", ["max_pool2d/default_stride"])
+        found = gpu_stages.parity(Task("cuda-emulated", ["max_pool2d/default_stride"]))
     finally:
         bound.pop("pooling", None)
     assert not found["passed"]
@@ -108,3 +115,151 @@ def test_a_foreign_file_and_an_unknown_stage_are_refused(tmp_path: Path, capsys:
     assert "no result of this command" in capsys.readouterr().err
     assert main([*argv, "--stages", "magic"]) == 2
     assert "there is no stage magic" in capsys.readouterr().err
+
+
+@emulated
+def test_half_precision_is_compared_with_single(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, stages = report(tmp_path, "--stages", "half")
+    assert code == 0
+    assert 0 < max(stages["half"]["errors"].values()) <= gpu_stages.HALF
+    monkeypatch.setattr(gpu_stages, "HALF", 1e-6)
+    code, stages = report(tmp_path, "--stages", "half", "--again")
+    assert code == 1
+    assert "above 1e-06" in stages["half"]["troubles"][0]
+
+
+# -- cut off, and going on -----------------------------------------------------------------------------------------
+
+
+class Parts:
+    """Two parts of the stage ``kernels`` of two works each, of which one ends the process when it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.measured: list[str] = []
+        self.breaks: dict[str, BaseException] = {}
+        self.fails: set[str] = set()
+        monkeypatch.setattr(gpu_kernels, "PARTS", {"first": self.part("a", "b"), "second": self.part("c", "d")})
+
+    def part(self, *works: str) -> Any:
+        def measure(task: Task, kept: Any, told: Any) -> Result:
+            result = Result(list(kept))
+            for work in works:
+                if work in {row.work for row in kept}:
+                    continue
+                if work in self.breaks:
+                    raise self.breaks[work]
+                self.measured.append(work)
+                verdict = "failed" if work in self.fails else "ok"
+                result.rows.append(Row(work, "forward", "minicnn", rounds=[1.0], verdict=verdict, why="boom"))
+                told(result.rows[-1:], result)
+            return result
+
+        return measure
+
+
+@emulated
+def test_a_stage_that_is_cut_off_goes_on_where_it_stood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = Parts(monkeypatch)
+    parts.breaks["d"] = KeyboardInterrupt()
+    argv = ["gpu-report", "--device", "cuda-emulated", "--out", str(tmp_path / "report.json"), "--stages", "kernels"]
+    assert main(argv) == 130
+    stage = json.loads((tmp_path / "report.json").read_text())["stages"]["kernels"]
+    assert stage["passed"] is None
+    assert "cut off" in stage["partial"]
+    assert [row["work"] for row in stage["first"]["rows"]] == ["a", "b"]
+    assert [row["work"] for row in stage["second"]["rows"]] == ["c"]
+    parts.breaks.clear()
+    code, stages = report(tmp_path, "--stages", "kernels")
+    assert code == 0
+    assert parts.measured == ["a", "b", "c", "d"]
+    assert [row["work"] for row in stages["kernels"]["second"]["rows"]] == ["c", "d"]
+    assert "partial" not in stages["kernels"]
+
+
+@emulated
+def test_what_passed_on_this_machine_is_measured_again_only_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = Parts(monkeypatch)
+    report(tmp_path, "--stages", "kernels")
+    assert report(tmp_path, "--stages", "kernels")[0] == 0
+    assert "kernels: passed before" in capsys.readouterr().out
+    assert parts.measured == list("abcd")
+    report(tmp_path, "--stages", "kernels", "--again")
+    assert parts.measured == list("abcd") * 2
+    report(tmp_path, "--stages", "kernels", "--algorithm", "all")
+    assert parts.measured == list("abcd") * 3
+    path = tmp_path / "report.json"
+    record = json.loads(path.read_text())
+    record["stages"]["kernels"]["machine"]["processor"] = "another one"
+    path.write_text(json.dumps(record))
+    report(tmp_path, "--stages", "kernels", "--algorithm", "all")
+    assert parts.measured == list("abcd") * 4
+
+
+@emulated
+def test_works_that_failed_are_tried_again_and_the_others_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = Parts(monkeypatch)
+    parts.fails.add("b")
+    code, stages = report(tmp_path, "--stages", "kernels")
+    assert code == 1
+    assert stages["kernels"]["troubles"] == ["b forward minicnn: boom"]
+    parts.fails.clear()
+    code, stages = report(tmp_path, "--stages", "kernels")
+    assert code == 0
+    assert parts.measured == [*"abcd", "b"]
+
+
+@emulated
+def test_an_error_keeps_the_parts_that_were_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = Parts(monkeypatch)
+    parts.breaks["c"] = RuntimeError("no luck")
+    code, stages = report(tmp_path, "--stages", "kernels")
+    assert code == 1
+    assert stages["kernels"]["troubles"] == ["RuntimeError: no luck"]
+    assert len(stages["kernels"]["first"]["rows"]) == 2
+    parts.breaks.clear()
+    assert report(tmp_path, "--stages", "kernels")[0] == 0
+    assert parts.measured == list("abcd")
+
+
+def test_every_part_of_the_kernels_asks_for_works_that_exist() -> None:
+    assert set(gpu_kernels.TF32_LAYERS) <= {layer.name for layer in gpu_kernels._suite()}
+    task = Task("cpu", ["nothing of that name"])
+    assert [part(task, [], lambda *_: None) for part in gpu_kernels.PARTS.values()] == [None] * len(gpu_kernels.PARTS)
+
+
+# -- trainings -----------------------------------------------------------------------------------------------------
+
+
+def trained(monkeypatch: pytest.MonkeyPatch, shift: float) -> tuple[list[int], dict[str, Any]]:
+    """The seeds trained, and the result, where the device's accuracies are so many spreads above the CPU's."""
+    draw, seeds = np.random.default_rng(0), []
+    around = {seed: float(value) for seed, value in enumerate(draw.standard_normal(2 * gpu_nets.SEEDS))}
+
+    def run(options: Any) -> Any:
+        seeds.append(options.seed)
+        accuracy = 0.9 + 0.01 * (around[options.seed] + (shift if options.device != "cpu" else 0.0))
+        return SimpleNamespace(metrics={"test accuracy": accuracy})
+
+    monkeypatch.setitem(RECIPES, "lenet5", SimpleNamespace(run=run))
+    monkeypatch.setattr(gpu_nets, "_first_step_troubles", lambda device: [])
+    return seeds, gpu_nets.lenets("cuda-emulated")
+
+
+def test_trainings_that_agree_need_five_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds, found = trained(monkeypatch, 0.3)
+    assert found["troubles"] == []
+    assert seeds == [*range(5), *range(5)]
+
+
+def test_trainings_that_differ_are_told_after_ten(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds, found = trained(monkeypatch, 3.0)
+    assert sorted(seeds) == sorted([*range(10), *range(10)])
+    assert "further apart than their pooled spread" in found["troubles"][0]
+
+
+def test_the_stated_probabilities_of_a_false_alarm_are_students() -> None:
+    five, ten = (2 * stats.t.sf(np.sqrt(n / 2), 2 * n - 2) for n in (gpu_nets.SEEDS, 2 * gpu_nets.SEEDS))
+    assert five == pytest.approx(0.15, abs=0.005)
+    assert ten <= gpu_nets.FALSE_ALARM == pytest.approx(ten, abs=0.005)

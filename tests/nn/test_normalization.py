@@ -40,6 +40,39 @@ def test_momentum_none_averages_all_batches_alike():
     assert layer.running_mean.tolist() == [0] and layer.num_batches_tracked.item() == 0
 
 
+def test_the_count_of_batches_follows_who_else_writes_it():
+    layer = nn.BatchNorm1d(1, momentum=None)
+    x = mc.tensor(RNG.normal(size=(6, 1)).astype(np.float32))
+    layer(x), layer(x)
+    saved = {name: value.numpy().copy() for name, value in layer.state_dict().items()}
+    layer.reset_running_stats()
+    layer(x)
+    assert layer.num_batches_tracked.item() == 1
+    layer.load_state_dict(saved)
+    layer(x)
+    assert layer.num_batches_tracked.item() == 3
+    layer.num_batches_tracked.fill_(9)
+    layer(x)
+    assert layer.num_batches_tracked.item() == 10
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_training_reads_nothing_back_from_the_device(device, momentum, monkeypatch):
+    layer = nn.BatchNorm2d(2, momentum=momentum).to(device)
+    x = mc.tensor(RNG.normal(size=(3, 2, 4, 4)).astype(np.float32), device=device)
+    layer(x)  # reads once what the buffer holds
+    read = []
+    for owner, name in ((type(layer.weight.device.backend.runtime), "to_host"), (mc.Tensor, "item")):
+        plain = getattr(owner, name)
+        noted = lambda self, *a, name=name, plain=plain: (read.append(name), plain(self, *a))[1]  # noqa: E731
+        monkeypatch.setattr(owner, name, noted)
+    for _ in range(3):
+        layer(x)
+    assert read == []
+    assert layer.num_batches_tracked.item() == 4
+    assert read == ["item"]  # so reading would have been seen
+
+
 def test_without_tracking_the_batch_is_used_in_evaluation_too():
     layer = nn.BatchNorm2d(2, track_running_stats=False, affine=False)
     assert not layer.state_dict()

@@ -1,30 +1,30 @@
-"""Mixed precision on the emulated device: who computes in which dtype, and that nothing is lost on the way."""
+"""Mixed precision on the device: who computes in which dtype, and that nothing is lost on the way."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import minicnn as mc
-from minicnn.backends.cuda.emulator import compiler
 from minicnn.core.modes import state
 
-DEVICE = "cuda-emulated"
-emulated = pytest.mark.skipif(compiler() is None, reason="needs a C++20 compiler")
+
+@pytest.fixture(name="drawn")
+def _drawn(device: str) -> Callable[..., Any]:
+    def drawn(*shape: int, requires_grad: bool = False, dtype: str = "float32", device: str = device) -> Any:
+        values = np.random.default_rng(sum(shape)).standard_normal(shape)
+        return mc.tensor(values, dtype=dtype, device=device, requires_grad=requires_grad)
+
+    return drawn
 
 
-def drawn(*shape: int, requires_grad: bool = False, dtype: str = "float32", device: str = DEVICE) -> Any:
-    values = np.random.default_rng(sum(shape)).standard_normal(shape)
-    return mc.tensor(values, dtype=dtype, device=device, requires_grad=requires_grad)
-
-
-@emulated
-def test_products_are_half_and_sums_are_single() -> None:
+def test_products_are_half_and_sums_are_single(device: str, drawn: Callable[..., Any]) -> None:
     x, w, b = drawn(4, 6), drawn(3, 6), drawn(3)
-    with mc.autocast(DEVICE):
+    with mc.autocast(device):
         half = mc.ops.linear(x, w, b)
         assert half.dtype == np.float16
         assert mc.ops.matmul(x, w.transpose(0, 1)).dtype == np.float16
@@ -34,7 +34,7 @@ def test_products_are_half_and_sums_are_single() -> None:
             mc.ops.softmax(half, 1), mc.ops.log_softmax(half, 1), mc.ops.logsumexp(half, 1),
             mc.ops.layer_norm(half, 3), mc.ops.batch_norm(half, None, None, training=True),
             mc.ops.mse_loss(half, half), mc.ops.hinge_loss(half, half),
-            mc.ops.cross_entropy(half, mc.tensor(np.zeros(4, np.int64), device=DEVICE)),
+            mc.ops.cross_entropy(half, mc.tensor(np.zeros(4, np.int64), device=device)),
         ):  # fmt: skip
             assert y.dtype == np.float32
         for y in (mc.ops.relu(half), half + half, half * 2.0, mc.ops.tanh(half), mc.ops.dropout(half, 0.5)):
@@ -43,15 +43,14 @@ def test_products_are_half_and_sums_are_single() -> None:
     np.testing.assert_allclose(half.numpy(), mc.ops.linear(x, w, b).numpy(), atol=2e-2)
 
 
-@emulated
-def test_gradients_come_back_in_the_dtype_of_the_weights() -> None:
+def test_gradients_come_back_in_the_dtype_of_the_weights(device: str, drawn: Callable[..., Any]) -> None:
     def gradients(enabled: bool) -> tuple[Any, ...]:
         mc.manual_seed(0)
         net = mc.nn.Sequential(
             mc.nn.Linear(6, 8), mc.nn.LayerNorm(8), mc.nn.ReLU(), mc.nn.Dropout(0.2), mc.nn.Linear(8, 3)
-        ).to(DEVICE)
-        with mc.autocast(DEVICE, enabled=enabled):
-            loss = mc.ops.cross_entropy(net(drawn(5, 6)), mc.tensor(np.arange(5) % 3, device=DEVICE))
+        ).to(device)
+        with mc.autocast(device, enabled=enabled):
+            loss = mc.ops.cross_entropy(net(drawn(5, 6)), mc.tensor(np.arange(5) % 3, device=device))
         loss.backward()
         assert {p.grad.dtype for p in net.parameters()} == {np.dtype("float32")}
         return loss.detach(), *(p.grad for p in net.parameters())
@@ -61,13 +60,12 @@ def test_gradients_come_back_in_the_dtype_of_the_weights() -> None:
         assert mixed.numel() < 4 or not np.array_equal(mixed.numpy(), single.numpy())  # half was really used
 
 
-@emulated
-def test_a_convolution_is_half() -> None:
+def test_a_convolution_is_half(device: str, drawn: Callable[..., Any]) -> None:
     x, w, b = drawn(2, 3, 6, 6), drawn(3, 3, 3, 3, requires_grad=True), drawn(3, requires_grad=True)
     found = []
     for enabled in (True, False):
         w.grad = b.grad = None
-        with mc.autocast(DEVICE, enabled=enabled):
+        with mc.autocast(device, enabled=enabled):
             y = mc.ops.conv2d(mc.ops.conv2d_relu(x, w, b, padding=1), w, b, padding=1)
             z = mc.ops.max_pool2d(y, 2)
             assert y.dtype == z.dtype == (np.float16 if enabled else np.float32)
@@ -78,11 +76,10 @@ def test_a_convolution_is_half() -> None:
         np.testing.assert_allclose(mixed, single, atol=2e-2 * np.abs(single).max())
 
 
-@emulated
-def test_norm_weights_and_running_statistics_keep_their_digits() -> None:
+def test_norm_weights_and_running_statistics_keep_their_digits(device: str, drawn: Callable[..., Any]) -> None:
     x = drawn(64, 3)
-    weight, mean, var = (mc.tensor([value] * 3, device=DEVICE) for value in (1.0001, 0.0, 1.0))
-    with mc.autocast(DEVICE):
+    weight, mean, var = (mc.tensor([value] * 3, device=device) for value in (1.0001, 0.0, 1.0))
+    with mc.autocast(device):
         y = mc.ops.batch_norm(x.to(mc.float16), mean, var, weight, training=True)
     expected = mc.ops.batch_norm(x.to(mc.float16).to(mc.float32), None, None, weight, training=True)
     np.testing.assert_array_equal(y.numpy(), expected.numpy())
@@ -90,18 +87,17 @@ def test_norm_weights_and_running_statistics_keep_their_digits() -> None:
     assert float(abs(mean).max()) > 0
 
 
-@emulated
-def test_regions_nest_and_end() -> None:
+def test_regions_nest_and_end(device: str, drawn: Callable[..., Any]) -> None:
     x = drawn(2, 2)
-    with mc.autocast(DEVICE):
-        with mc.autocast(DEVICE, enabled=False):
+    with mc.autocast(device):
+        with mc.autocast(device, enabled=False):
             assert (x @ x).dtype == np.float32
         assert (x @ x).dtype == np.float16
-        with pytest.raises(ZeroDivisionError), mc.autocast(DEVICE):
+        with pytest.raises(ZeroDivisionError), mc.autocast(device):
             raise ZeroDivisionError
     assert (x @ x).dtype == np.float32
 
-    @mc.autocast(DEVICE, mc.float16)
+    @mc.autocast(device, mc.float16)
     def product(y: Any) -> Any:
         """Squared."""
         return y @ y
@@ -111,11 +107,10 @@ def test_regions_nest_and_end() -> None:
     assert state.autocast is None
 
 
-@emulated
-def test_other_devices_dtypes_and_threads_are_left_alone() -> None:
+def test_other_devices_dtypes_and_threads_are_left_alone(device: str, drawn: Callable[..., Any]) -> None:
     here, wide = drawn(2, 2, device="cpu"), drawn(2, 2, dtype="float64")
     found = []
-    with mc.autocast(DEVICE):
+    with mc.autocast(device):
         assert (here @ here).dtype == np.float32
         assert (wide @ wide).dtype == np.float64
         worker = threading.Thread(target=lambda: found.append((drawn(2, 2) @ drawn(2, 2)).dtype))
@@ -124,8 +119,7 @@ def test_other_devices_dtypes_and_threads_are_left_alone() -> None:
     assert found == [np.float32]
 
 
-@emulated
-def test_backward_inside_the_region_and_recomputed_segments_agree() -> None:
+def test_backward_inside_the_region_and_recomputed_segments_agree(device: str, drawn: Callable[..., Any]) -> None:
     x, w = drawn(3, 4), drawn(5, 4, requires_grad=True)
 
     def loss(checkpointed: bool) -> Any:
@@ -137,7 +131,7 @@ def test_backward_inside_the_region_and_recomputed_segments_agree() -> None:
     found = []
     for inside, checkpointed in ((False, False), (True, False), (False, True)):
         w.grad = None
-        with mc.autocast(DEVICE):
+        with mc.autocast(device):
             y = loss(checkpointed)
             if inside:
                 y.backward()
@@ -148,13 +142,13 @@ def test_backward_inside_the_region_and_recomputed_segments_agree() -> None:
     np.testing.assert_array_equal(found[0], found[2])
 
 
-def test_what_cannot_be_is_said() -> None:
+def test_what_cannot_be_is_said(device: str) -> None:
     with pytest.raises(ValueError, match="autocast: device 'cpu' computes in float32"):
         mc.autocast("cpu", mc.float16)
-    with pytest.raises(ValueError, match="bfloat16 is not supported on device 'cuda-emulated'"):
-        mc.autocast(DEVICE, "bfloat16")
+    with pytest.raises(ValueError, match=f"bfloat16 is not supported on device '{device}'"):
+        mc.autocast(device, "bfloat16")
     with pytest.raises(ValueError, match="dtype must be float16, got float64"):
-        mc.autocast(DEVICE, mc.float64)
+        mc.autocast(device, mc.float64)
     with pytest.raises(ValueError, match="unknown device 'tpu'"):
         mc.autocast("tpu")
     with mc.autocast("cpu", enabled=False):

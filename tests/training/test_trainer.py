@@ -190,6 +190,17 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(tmp_path):
     assert all(np.isfinite(p.numpy()).all() for p in trainer.model.state_dict().values())
 
 
+def test_the_loss_is_read_when_all_of_backward_is_launched_and_nothing_is_updated_yet(monkeypatch):
+    trainer, train, _ = make()
+    order = []
+    for owner, name in ((mc.Tensor, "item"), (mc.Tensor, "backward"), (type(trainer.optimizer), "step")):
+        plain = getattr(owner, name)
+        noted = lambda self, name=name, plain=plain: (plain(self), order.append(name))[0]  # noqa: E731
+        monkeypatch.setattr(owner, name, noted)
+    trainer.train_step(next(iter(train)))
+    assert order == ["backward", "item", "step"]
+
+
 def test_a_full_disk_stops_the_run_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     trainer, train, held_out = make(tmp_path)
     calls = []

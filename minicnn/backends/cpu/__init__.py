@@ -27,7 +27,7 @@ class Uploader:
     def mark(self) -> None:
         """Nothing is under way."""
 
-    def start(self, hosts: Sequence[Any], after: None) -> list[Any]:
+    def start(self, hosts: Sequence[Any], mark: None) -> list[Any]:
         """The arrays."""
         return list(hosts)
 

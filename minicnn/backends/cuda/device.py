@@ -3,7 +3,6 @@
 Nothing here runs before a Tensor asks for the device.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, cached_property
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.backends.cuda import sources
+from minicnn.backends.cuda import clock, sources
 from minicnn.backends.cuda.detection import missing_link
 from minicnn.backends.cuda.products import Product
 from minicnn.backends.cuda.uploading import PinnedUploader
@@ -38,7 +37,7 @@ class CupyRuntime:
 
         self.namespace = cupy
         self._uploads: Any = None
-        self._spin: Any = None
+        self._timed = _Timed(cupy)
 
     @cached_property
     def has_tf32(self) -> bool:
@@ -87,31 +86,8 @@ class CupyRuntime:
         self.namespace.cuda.Device().synchronize()
 
     def clock(self, call: Callable[[], object], count: int) -> float:
-        """Seconds that so many calls take on the device: between two events on its stream.
-
-        The device is kept busy while the calls are launched, so that a small kernel's time is not that of its launch.
-        """
-        begin, end = self.namespace.cuda.Event(), self.namespace.cuda.Event()
-        self.synchronize()
-        start = time.perf_counter()
-        for _ in range(count):
-            call()
-        launching = time.perf_counter() - start
-        self.synchronize()
-        self._wait_on_device(launching * 1.5)
-        begin.record()
-        for _ in range(count):
-            call()
-        end.record()
-        end.synchronize()
-        return float(self.namespace.cuda.get_elapsed_time(begin, end)) / 1e3
-
-    def _wait_on_device(self, seconds: float) -> None:
-        """Launch a kernel that does nothing for so long."""
-        if self._spin is None:
-            self._spin = self.namespace.RawKernel(_SPIN, "spin")
-        kilohertz = self.namespace.cuda.Device().attributes["ClockRate"]
-        self._spin((1,), (1,), (np.int64(seconds * kilohertz * 1e3),))
+        """Seconds that so many calls take on the device, by its events."""
+        return clock.seconds(self._timed, call, count)
 
     def memory_stats(self) -> dict[str, int]:
         pool, pinned = self.namespace.get_default_memory_pool(), self.namespace.get_default_pinned_memory_pool()
@@ -142,6 +118,30 @@ class CupyRuntime:
         import cupyx
 
         return PinnedUploader(self.namespace, cupyx.empty_pinned, self._uploads)
+
+
+class _Timed:
+    """The current stream as :mod:`clock` wants it."""
+
+    def __init__(self, cupy: Any) -> None:
+        self._cuda, self._spin = cupy.cuda, cupy.RawKernel(_SPIN, "spin")  # compiled at its first launch
+
+    def synchronize(self) -> None:
+        self._cuda.Device().synchronize()
+
+    def wait(self, seconds: float) -> None:
+        self._spin((1,), (1,), (np.int64(seconds * self._hertz),))
+
+    @cached_property
+    def _hertz(self) -> float:
+        return float(self._cuda.Device().attributes["ClockRate"]) * 1e3
+
+    def mark(self) -> Any:
+        return self._cuda.get_current_stream().record()
+
+    def between(self, begin: Any, end: Any) -> float:
+        end.synchronize()
+        return float(self._cuda.get_elapsed_time(begin, end)) / 1e3
 
 
 def source(stem: str, real: Any) -> str:

@@ -91,7 +91,7 @@ class Uploader:
     def mark(self) -> None:
         """Nothing is under way."""
 
-    def start(self, hosts: Sequence[Any], after: None) -> list[Array]:
+    def start(self, hosts: Sequence[Any], mark: None) -> list[Array]:
         """Copy."""
         return [self._namespace.array(host) for host in hosts]
 

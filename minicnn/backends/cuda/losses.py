@@ -1,7 +1,9 @@
 """Softmax cross-entropy with class labels on the GPU (``kernels/losses.cu``).
 
-The sums over all rows come back to the host once for each forward pass: the mean's weight belongs to the graph, and a
-label out of range is an error at the call that got it.
+The sums over all rows come back to the host once for each forward pass, which waits for the device: the mean's weight
+belongs to the graph, and a label out of range is an error at the call that got it, before it can spoil a weight.
+PyTorch does not wait; there such a label ends the process's use of the GPU. Where kernels take longer than their
+launches, the wait costs the latency of one launch a step: forward is done by then, and backward follows at once.
 """
 
 import numpy as np

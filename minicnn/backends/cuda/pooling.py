@@ -11,7 +11,7 @@ from minicnn.core.windows import Window2d
 ADAPTIVE = (0, 0, 0, 1)  # taps, stride, padding, step of an axis; stride 0 stands for adaptive windows
 
 
-def axes_of(window: Window2d) -> tuple[int, ...]:
+def _sizes_of(window: Window2d) -> tuple[int, ...]:
     """The window of each axis as the kernels take them."""
     return tuple(
         n for axis in zip(window.kernel, window.stride, window.padding, window.dilation, strict=True) for n in axis
@@ -20,7 +20,7 @@ def axes_of(window: Window2d) -> tuple[int, ...]:
 
 def max_pool2d(x: Array, window: Window2d, out: Shape, indices: bool) -> tuple[Array, Array | None]:
     """Window maxima, and where they lie: int32 flat indices into each plane (-1 for a window all in padding)."""
-    return _maxima(x, axes_of(window), out, indices)
+    return _maxima(x, _sizes_of(window), out, indices)
 
 
 def adaptive_max_pool2d(x: Array, out: Shape, indices: bool) -> tuple[Array, Array | None]:

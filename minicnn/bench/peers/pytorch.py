@@ -1,15 +1,15 @@
 """PyTorch: ``conv2d`` without a graph, and ``aten.convolution_backward`` with one gradient requested."""
 
 import os
-import time
 from collections.abc import Callable
 from typing import Any
 
+from minicnn.backends.cuda import clock as device_clock
 from minicnn.bench.layers import Layer
 from minicnn.core.types import Array
 
 PACKAGE = "torch"
-
+CYCLES = 2e9  # a second, of a fast GPU: on a slower one the device waits longer, which does no harm
 
 _place = "cpu"
 
@@ -26,24 +26,34 @@ def start(threads: int, device: str = "cpu") -> None:
     _place = device
 
 
-def clock(call: Callable[[], object], count: int) -> float:
-    """Seconds between two events; the device is kept busy while the calls are launched."""
+class _Timed:
+    """PyTorch's current stream as the clock of our own backend wants it: both are timed alike."""
+
+    def synchronize(self) -> None:
+        _torch().cuda.synchronize()
+
+    def wait(self, seconds: float) -> None:
+        _torch().cuda._sleep(int(seconds * CYCLES))
+
+    def mark(self) -> Any:
+        event = _torch().cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def between(self, begin: Any, end: Any) -> float:
+        end.synchronize()
+        return float(begin.elapsed_time(end)) / 1e3
+
+
+def _torch() -> Any:
     import torch
 
-    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    torch.cuda.synchronize()
-    start = time.perf_counter()
-    for _ in range(count):
-        call()
-    launching = time.perf_counter() - start
-    torch.cuda.synchronize()
-    torch.cuda._sleep(int(launching * 1.5 * 2e9))
-    begin.record()
-    for _ in range(count):
-        call()
-    end.record()
-    end.synchronize()
-    return float(begin.elapsed_time(end)) / 1e3
+    return torch
+
+
+def clock(call: Callable[[], object], count: int) -> float:
+    """Seconds that so many calls take on the device, by its events."""
+    return device_clock.seconds(_Timed(), call, count)
 
 
 def cannot(which: str, layer: Layer, dtype: str) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from minicnn.bench.conv_works import ROTATED
+from minicnn.bench.conv_works import MOST_COPIES, ROTATED
 from minicnn.bench.desk import Cannot
 from minicnn.bench.worker import host_clock
 
@@ -70,7 +70,7 @@ def _torch(threads: int, device: str) -> SimpleNamespace:
 
 def _copies(device: str) -> Callable[[int], int]:
     """How many sets of operands of so many bytes a work goes through in turn: on a device more than a cache holds."""
-    return lambda moved: 1 if device == "cpu" else -(-ROTATED // max(moved, 1))
+    return lambda moved: 1 if device == "cpu" else min(-(-ROTATED // max(moved, 1)), MOST_COPIES)
 
 
 def _owner(array: Any) -> Any:

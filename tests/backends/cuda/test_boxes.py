@@ -1,14 +1,12 @@
-"""Suppression on the emulated device: several words of boxes, classes, ties, nothing."""
+"""Suppression on the device: several words of boxes, classes, ties, nothing."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from minicnn.backends.cuda.emulator import compiler
-from tests.backends.cuda.twins import assert_twins
+from tests.backends.cuda.twins import Twins
 
-pytestmark = pytest.mark.skipif(compiler() is None, reason="needs a C++20 compiler")
 RNG = np.random.default_rng(0)
 
 
@@ -21,25 +19,25 @@ def boxes_of(count: int) -> np.ndarray:
 @pytest.mark.parametrize("inclusive", [True, False])
 @pytest.mark.parametrize("classes", [1, 3])
 @pytest.mark.parametrize("count", [1, 63, 64, 65, 200])
-def test_any_number_of_boxes(count: int, classes: int, inclusive: bool, dtype: type) -> None:
+def test_any_number_of_boxes(twins: Twins, count: int, classes: int, inclusive: bool, dtype: type) -> None:
     scores = RNG.integers(0, 20, count).astype(dtype) / 16  # many equal ones
     groups = None if classes == 1 else RNG.integers(0, classes, count)
     for threshold in (0.0, 0.3, 0.5):
-        assert_twins("boxes.nms", boxes_of(count).astype(dtype), scores, groups, threshold, inclusive)
+        twins.agree("boxes.nms", boxes_of(count).astype(dtype), scores, groups, threshold, inclusive)
 
 
-def test_equal_boxes_leave_one_for_each_class() -> None:
+def test_equal_boxes_leave_one_for_each_class(twins: Twins) -> None:
     boxes, scores = np.tile([[0.0, 0.0, 4.0, 4.0]], (150, 1)), np.arange(150.0)
-    assert assert_twins("boxes.nms", boxes, scores, None, 0.5, False).tolist() == [149]
-    assert assert_twins("boxes.nms", boxes, scores, np.arange(150) % 2, 0.5, False).tolist() == [149, 148]
+    assert twins.agree("boxes.nms", boxes, scores, None, 0.5, False).tolist() == [149]
+    assert twins.agree("boxes.nms", boxes, scores, np.arange(150) % 2, 0.5, False).tolist() == [149, 148]
 
 
-def test_a_chain_of_boxes_drops_every_other_one() -> None:
+def test_a_chain_of_boxes_drops_every_other_one(twins: Twins) -> None:
     start = np.arange(140.0)  # each meets its neighbours only, by 1/3
     boxes = np.stack([start, 0 * start, start + 2, 0 * start + 1], axis=1)
-    kept = assert_twins("boxes.nms", boxes, -start, None, 0.3, False)
+    kept = twins.agree("boxes.nms", boxes, -start, None, 0.3, False)
     assert kept.tolist() == list(range(0, 140, 2))
 
 
-def test_no_boxes() -> None:
-    assert_twins("boxes.nms", np.zeros((0, 4)), np.zeros(0), None, 0.5, False)
+def test_no_boxes(twins: Twins) -> None:
+    twins.agree("boxes.nms", np.zeros((0, 4)), np.zeros(0), None, 0.5, False)

@@ -13,9 +13,8 @@ from minicnn.backends.cuda import emulator, recording
 from minicnn.backends.cuda.convolution import thresholds
 from minicnn.backends.cuda.device import CupyRuntime
 from minicnn.backends.cuda.emulator import compiler
-from minicnn.core.device import device
+from minicnn.core.device import device as find_device
 
-pytestmark = pytest.mark.skipif(compiler() is None, reason="needs a C++20 compiler")
 TF32 = "implicit_gemm_tf32"
 NAMES = [name for name in table.ALGORITHMS if name != TF32]
 
@@ -35,11 +34,6 @@ PROBLEMS = {
     "pixels apart": Problem(2, 1, 4, 6, 9, 8, 4, 5, 1, 1, 3, 2, 1, 1),
     "one window": Problem(5, 1, 3, 7, 4, 5, 1, 1, 4, 5),
 }
-
-
-@pytest.fixture(scope="module")
-def backend():
-    return device("cuda-emulated").backend
 
 
 def arrays(p, dtype=np.float64, seed=0):
@@ -217,17 +211,15 @@ def test_numbers_beyond_the_kernels_ints_are_refused():
     assert "too many" in table.ALGORITHMS["implicit_gemm"].cannot("forward", p)
 
 
-def test_a_name_holds_for_tensors_of_the_device_and_only_for_its_own_algorithms():
+def test_a_name_holds_for_tensors_of_the_device_and_only_for_its_own_algorithms(device):
     x, w = np.ones((1, 2, 5, 5), np.float32), np.ones((3, 2, 3, 3), np.float32)
     with mc.conv_algorithm("implicit_gemm"):
-        y = mc.ops.conv2d(
-            mc.tensor(x, device="cuda-emulated"), mc.tensor(w, device="cuda-emulated", requires_grad=True)
-        )
+        y = mc.ops.conv2d(mc.tensor(x, device=device), mc.tensor(w, device=device, requires_grad=True))
         assert y.node.algorithms.forward == y.node.algorithms.weight_grad == "implicit_gemm"
         with pytest.raises(ValueError, match="no algorithm 'implicit_gemm' on cpu"):
             mc.ops.conv2d(mc.tensor(x), mc.tensor(w))
     with mc.conv_algorithm("direct"), pytest.raises(ValueError, match="no algorithm 'direct' on a GPU"):
-        mc.ops.conv2d(mc.tensor(x, device="cuda-emulated"), mc.tensor(w, device="cuda-emulated"))
+        mc.ops.conv2d(mc.tensor(x, device=device), mc.tensor(w, device=device))
 
 
 def test_rules_say_why_and_a_table_goes_before_them():
@@ -299,11 +291,13 @@ SHORT = {  # few terms: every barrier is one of 256 threads of the system
 
 
 @pytest.mark.slow
-def test_sanitizers_find_no_race_and_no_overrun_in_the_large_tiles(backend, monkeypatch, tmp_path):
+@pytest.mark.skipif(compiler() is None, reason="needs a C++20 compiler")
+def test_sanitizers_find_no_race_and_no_overrun_in_the_large_tiles(monkeypatch, tmp_path):
+    emulated = find_device("cuda-emulated").backend
     monkeypatch.setattr(thresholds, "BLOCKS", 1)  # so that they are taken
     with recording.recording(tmp_path, copies=1, stems=["convolution_gemm"]) as launched:
         for p in SHORT.values():
-            check(backend, "implicit_gemm", p, 1e-2, np.float32)
+            check(emulated, "implicit_gemm", p, 1e-2, np.float32)
     assert launched >= {f"convolution_gemm.{which}" for which in PASSES}
     for sanitizer in recording.SANITIZERS:
         for finding in recording.replay(tmp_path, sanitizer):

@@ -1,4 +1,4 @@
-"""On a GPU: every case of every op, checked as on the CPU. Run with ``pytest -m gpu``; skipped where there is none."""
+"""What only a GPU has, or is quick enough for. Run with ``pytest -m gpu``, as the tests with the fixture ``device``."""
 
 from __future__ import annotations
 
@@ -13,13 +13,6 @@ from minicnn.testing.cases.case import CASES, all_cases
 from minicnn.testing.gradcheck import gradcheck
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not mc.cuda.is_available(), reason=str(mc.cuda.why_not()))]
-
-
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", [case.id for case in all_cases()])
-def test_values_and_gradients_equal_the_cpus(name: str, dtype: str) -> None:
-    found = parity.compare(CASES[name], dtype, "cuda")
-    assert found.equal, found.trouble
 
 
 @pytest.mark.parametrize("name", [case.id for case in all_cases() if case.differentiable and not case.writes])

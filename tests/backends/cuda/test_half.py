@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 
 from minicnn.backends import cpu
-from minicnn.backends.cuda.emulator import compiler
 from minicnn.core.windows import Window2d
-from tests.backends.cuda.twins import device_result
+from tests.backends.cuda.twins import Twins
 
-pytestmark = pytest.mark.skipif(compiler() is None, reason="needs a C++20 compiler")
 RNG = np.random.default_rng(0)
 WINDOW = Window2d((3, 3), (2, 2), (1, 1))
 X = RNG.standard_normal((2, 3, 10, 8)).astype(np.float16)
@@ -44,11 +42,11 @@ CALLS: dict[str, tuple[Any, ...]] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_float16_is_the_cpus_float32_rounded(name: str) -> None:
+def test_float16_is_the_cpus_float32_rounded(twins: Twins, name: str) -> None:
     args = CALLS[name]
     module, function = name.split(".")
     wide = [a.astype(np.float32) if isinstance(a, np.ndarray) and a.dtype == np.float16 else a for a in args]
-    found, expected = device_result(name, *args), getattr(getattr(cpu, module), function)(*wide)
+    found, expected = twins.result(name, *args), getattr(getattr(cpu, module), function)(*wide)
     pairs = zip(found, expected, strict=True) if isinstance(expected, tuple) else [(found, expected)]
     for mine, theirs in pairs:
         assert mine.dtype == (np.float16 if theirs.dtype == np.float32 else theirs.dtype)

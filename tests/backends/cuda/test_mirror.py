@@ -1,4 +1,4 @@
-"""What ops, nn, optim and core ask of a backend is there on both sides, with the same signatures.
+"""Both backends have the same modules, functions and parameters, but for what is listed here with its reason.
 
 Read from the sources, so neither numba nor CuPy need be importable.
 """
@@ -126,6 +126,114 @@ def test_a_function_has_its_twin(name: str) -> None:
     assert mine is not None, f"backends/cuda has no {name}, which backends/cpu has"
     if isinstance(theirs, ast.FunctionDef):
         assert signature(mine) == signature(theirs)
+
+
+ONE_SIDED = {  # modules and functions of one backend, and why the other has none; a module's name stands for all in it
+    "cpu": {
+        "activation_kernels": "the compiled loops of activations: on the GPU they are in kernels/activations.cu",
+        "blas": "BLAS called from inside compiled loops; cuBLAS is called by CuPy",
+        "jit": "numba's compiler and its cache; NVRTC is behind the seam",
+        "matrix": "products cut among cores; CuPy's matmul is cuBLAS's",
+        "memory": "freed pages are kept by the C library; CuPy has a pool",
+        "probe": "which threading layer numba found",
+        "selection": "a where() without branches; CuPy's has none",
+        "simd": "vectors of one core's registers",
+        "simd_blocks": "the same",
+        "simd_rows": "the same",
+        "sums": "sums on all cores; CuPy's reductions run on the whole GPU",
+        "threads": "how many cores take part",
+        "convolution.direct": "an algorithm of the CPU",
+        "convolution.fft": "an algorithm of the CPU",
+        "convolution.planes": "shared by algorithms of the CPU",
+        "convolution.scratch": "the bound of their memory; the GPU's is in thresholds",
+        "convolution.winograd_kernels": "the compiled loops of winograd: kernels/winograd.cu",
+        "convolution.im2col": "blocks for a core's cache, from which other algorithms take theirs",
+        "convolution.pointwise.Blocking": "the same",
+        "convolution.pointwise.blocking": "the same",
+        "convolution.winograd.Plan": "the same",
+        "arrays": "NumPy's functions, replaced by ones on all cores; the GPU's namespace is CuPy itself",
+        "pooling.Axis": "windows as compiled loops take them; kernels/pooling.cu takes their sizes",
+        "pooling.adaptive_axis": "the same, which average_pooling shares",
+        "pooling.axes_of": "the same",
+        "pooling.loop_of": "the same",
+        "pooling.parts_of": "the same",
+        "pooling.planes_of": "the same",
+        "softmax.exp": "a vector loop; a GPU has the instruction",
+        "softmax.softmax_rows": "the loop that losses share; kernels share it as text",
+        "softmax.softmax_strip": "the same",
+        "Uploader": "a class of the package; the GPU's is uploading.PinnedUploader",
+        "to_host": "a function of the package; of the GPU's, a method of Backend",
+        "uploader": "the same",
+    },
+    "cuda": {
+        "clock": "the device's events; the CPU's clock is the host's",
+        "compiling": "NVRTC for machines that are not here",
+        "detection": "whether there is a GPU",
+        "device": "what is behind the seam: CuPy",
+        "emulated_arrays": "what is behind the seam without a GPU",
+        "emulator": "the same",
+        "recording": "the same, under sanitizers",
+        "seam": "launches; the CPU calls its kernels",
+        "sources": "the text of kernels/*.cu",
+        "uploading": "copies beside compute; on the CPU there is nothing to copy",
+        "convolution.finishing": "what kernels do to a result: bias, ReLU, joining parts",
+        "convolution.implicit_gemm": "an algorithm of the GPU",
+        "convolution.im2col.Chunk": "images whose columns fit into the workspace",
+        "activations.add_bias": "a pass of its own where cuBLAS cannot add the bias",
+        "indexing.runs": "equal indices side by side, so that no float atomics are needed",
+        "indexing.add_rows_atomic": "a faster variant that is not deterministic, to compare with",
+        "pooling.scatter_planes_atomic": "the same",
+        "roi.roi_align_adjoint_atomic": "the same",
+        "roi.scatter_bins_atomic": "the same",
+        "Backend": "one package for two devices, so an object and not the package is the backend",
+        "Room": "the same",
+        "load_cuda": "the same",
+        "load_emulated": "the same",
+    },
+}
+
+
+@cache
+def public(backend: str) -> dict[str, ast.AST]:
+    """``module.name`` of every public function and class that a backend defines.
+
+    Constants are left out: they are the sizes by which each processor's loops are cut.
+    """
+    room, found = ROOT / "backends" / backend, {}
+    for path in sorted(room.rglob("*.py")):
+        parts = path.relative_to(room).with_suffix("").parts
+        stem = ".".join(part for part in parts if part != "__init__")
+        for node in tree(path).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                found[f"{stem}.{node.name}".removeprefix(".")] = node
+    return found
+
+
+def bound(backend: str, name: str) -> bool:
+    """Whether a backend has the name, defined or taken from another module."""
+    module, _, function = name.rpartition(".")
+    return definition(backend, module, function) is not None
+
+
+def listed(backend: str, name: str) -> str | None:
+    """The entry that excuses a name: its own, or its module's."""
+    reasons = ONE_SIDED[backend]
+    return next((entry for entry in (name, name.rpartition(".")[0]) if entry in reasons), None)
+
+
+@pytest.mark.parametrize(("backend", "other"), [("cpu", "cuda"), ("cuda", "cpu")])
+def test_every_public_name_has_its_twin_or_a_reason(backend: str, other: str) -> None:
+    alone = [name for name in sorted(public(backend)) if not bound(other, name)]
+    assert [name for name in alone if listed(backend, name) is None] == []
+    assert set(ONE_SIDED[backend]) == {listed(backend, name) for name in alone}, "an entry without need"
+
+
+def test_twins_have_the_same_parameters() -> None:
+    mine, theirs = public("cuda"), public("cpu")
+    both = sorted(name for name in set(mine) & set(theirs) if isinstance(theirs[name], ast.FunctionDef))
+    assert len(both) > 80
+    differ = {name: (signature(mine[name]), signature(theirs[name])) for name in both}
+    assert {name: pair for name, pair in differ.items() if pair[0] != pair[1]} == {}
 
 
 def array_names(path: Path) -> set[str]:

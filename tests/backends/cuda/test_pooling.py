@@ -1,15 +1,13 @@
-"""Max pooling on the emulated device: what the cases leave out."""
+"""Max pooling on the device: what the cases leave out."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from minicnn.backends.cuda.emulator import compiler
 from minicnn.core.windows import Window2d
-from tests.backends.cuda.twins import assert_twins, device_result
+from tests.backends.cuda.twins import Twins
 
-pytestmark = pytest.mark.skipif(compiler() is None, reason="needs a C++20 compiler")
 RNG = np.random.default_rng(0)
 WINDOWS = [
     Window2d((2, 2), (2, 2)),
@@ -20,31 +18,31 @@ WINDOWS = [
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("window", WINDOWS)
-def test_ties_nan_and_infinities(window: Window2d, dtype: type) -> None:
+def test_ties_nan_and_infinities(twins: Twins, window: Window2d, dtype: type) -> None:
     x = RNG.integers(0, 4, (2, 3, 15, 18)).astype(dtype)
     x[0, 0, 2:9, 2:9] = -np.inf
     x[0, 1, ::4, ::3] = np.nan
     x[0, 2, 5] = np.inf
     out = window.output_size("max_pool2d", (15, 18))
-    y, index = assert_twins("pooling.max_pool2d", x, window, out, True)
-    assert_twins("pooling.max_pool2d", x, window, out, False)
+    y, index = twins.agree("pooling.max_pool2d", x, window, out, True)
+    twins.agree("pooling.max_pool2d", x, window, out, False)
     gy = RNG.standard_normal(y.shape).astype(dtype)
-    gx = assert_twins("pooling.scatter_planes", gy, index, (15, 18))
-    np.testing.assert_allclose(device_result("pooling.scatter_planes_atomic", gy, index, (15, 18)), gx, atol=1e-5)
-    assert_twins("pooling.gather_planes", gx, index)
-    assert_twins("pooling.last_writers", np.abs(index), (15, 18))
+    gx = twins.agree("pooling.scatter_planes", gy, index, (15, 18))
+    np.testing.assert_allclose(twins.result("pooling.scatter_planes_atomic", gy, index, (15, 18)), gx, atol=1e-5)
+    twins.agree("pooling.gather_planes", gx, index)
+    twins.agree("pooling.last_writers", np.abs(index), (15, 18))
 
 
-def test_windows_in_the_padding_have_no_index() -> None:
+def test_windows_in_the_padding_have_no_index(twins: Twins) -> None:
     window = Window2d((1, 1), (1, 1), (2, 0))  # which no op allows; index -1 gathers 0 and scatters nothing
     x = RNG.standard_normal((1, 2, 3, 3))
-    y, index = assert_twins("pooling.max_pool2d", x, window, (7, 3), True)
+    y, index = twins.agree("pooling.max_pool2d", x, window, (7, 3), True)
     assert (index[..., :2, :] == -1).all()
-    assert_twins("pooling.gather_planes", x, index)
-    assert_twins("pooling.scatter_planes", np.where(np.isfinite(y), y, 1), index, (3, 3))
+    twins.agree("pooling.gather_planes", x, index)
+    twins.agree("pooling.scatter_planes", np.where(np.isfinite(y), y, 1), index, (3, 3))
 
 
 @pytest.mark.parametrize("shape", [(0, 2, 4, 4), (2, 0, 4, 4)])
-def test_nothing_to_pool(shape: tuple[int, ...]) -> None:
-    y, index = assert_twins("pooling.adaptive_max_pool2d", np.zeros(shape), (2, 2), True)
-    assert_twins("pooling.scatter_planes", y, index, (4, 4))
+def test_nothing_to_pool(twins: Twins, shape: tuple[int, ...]) -> None:
+    y, index = twins.agree("pooling.adaptive_max_pool2d", np.zeros(shape), (2, 2), True)
+    twins.agree("pooling.scatter_planes", y, index, (4, 4))

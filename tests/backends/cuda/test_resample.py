@@ -1,14 +1,12 @@
-"""Resizing on the emulated device: sizes and options beyond the cases."""
+"""Resizing on the device: sizes and options beyond the cases."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from minicnn.backends.cuda.emulator import compiler
-from tests.backends.cuda.twins import assert_twins
+from tests.backends.cuda.twins import Twins
 
-pytestmark = pytest.mark.skipif(compiler() is None, reason="needs a C++20 compiler")
 MODES = [
     ("nearest", False, False),
     ("nearest-exact", False, False),
@@ -27,6 +25,7 @@ MODES = [
     [((7, 5), (14, 10), (None, None)), ((9, 16), (4, 25), (None, None)), ((1, 6), (3, 1), (2.7, 0.2))],
 )
 def test_every_mode_up_and_down(
+    twins: Twins,
     size: tuple[int, int],
     out: tuple[int, int],
     scales: tuple[float | None, float | None],
@@ -38,11 +37,11 @@ def test_every_mode_up_and_down(
     x = np.random.default_rng(2).standard_normal((2, 2, *size)).astype(dtype)
     options = (mode, align_corners, scales, antialias)
     for _ in range(2):  # the second time with taps that lie on the device already
-        y = assert_twins("resample.resize", x, out, *options)
-        assert_twins("resample.resize_adjoint", y, size, *options)
+        y = twins.agree("resample.resize", x, out, *options)
+        twins.agree("resample.resize_adjoint", y, size, *options)
 
 
-def test_no_images() -> None:
+def test_no_images(twins: Twins) -> None:
     options = ("bilinear", False, (None, None), False)
-    y = assert_twins("resample.resize", np.zeros((0, 3, 4, 4)), (8, 8), *options)
-    assert_twins("resample.resize_adjoint", y, (4, 4), *options)
+    y = twins.agree("resample.resize", np.zeros((0, 3, 4, 4)), (8, 8), *options)
+    twins.agree("resample.resize_adjoint", y, (4, 4), *options)

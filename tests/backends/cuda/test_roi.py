@@ -1,14 +1,12 @@
-"""RoI pooling on the emulated device: many boxes and channels, degenerate boxes, the atomic variants."""
+"""RoI pooling on the device: many boxes and channels, degenerate boxes, the atomic variants."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from minicnn.backends.cuda.emulator import compiler
-from tests.backends.cuda.twins import assert_twins, device_result
+from tests.backends.cuda.twins import Twins
 
-pytestmark = pytest.mark.skipif(compiler() is None, reason="needs a C++20 compiler")
 RNG = np.random.default_rng(0)
 IMAGES, HEIGHT, WIDTH = 3, 9, 7
 
@@ -26,19 +24,19 @@ def boxes_of(count: int) -> np.ndarray:
 
 @pytest.mark.parametrize("overlap", [True, False])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_maxima_and_the_scatter_onto_them(dtype: type, overlap: bool) -> None:
+def test_maxima_and_the_scatter_onto_them(twins: Twins, dtype: type, overlap: bool) -> None:
     x = RNG.integers(0, 5, (IMAGES, 5, HEIGHT, WIDTH)).astype(dtype)  # many ties
-    y, index = assert_twins("roi.roi_pool", x, boxes_of(12), (3, 2), 0.5, overlap)
+    y, index = twins.agree("roi.roi_pool", x, boxes_of(12), (3, 2), 0.5, overlap)
     assert (index[1] == -1).all()
-    assert_twins("roi.gather_bins", x, index)
-    gx = assert_twins("roi.scatter_bins", y, index, x.shape)
-    np.testing.assert_allclose(device_result("roi.scatter_bins_atomic", y, index, x.shape), gx, rtol=1e-5)
+    twins.agree("roi.gather_bins", x, index)
+    gx = twins.agree("roi.scatter_bins", y, index, x.shape)
+    np.testing.assert_allclose(twins.result("roi.scatter_bins_atomic", y, index, x.shape), gx, rtol=1e-5)
 
 
-def test_nan_is_the_maximum_of_its_bin() -> None:
+def test_nan_is_the_maximum_of_its_bin(twins: Twins) -> None:
     x = RNG.standard_normal((IMAGES, 1, HEIGHT, WIDTH))
     x[:, 0, 4, 3] = np.nan
-    y, _ = assert_twins("roi.roi_pool", x, boxes_of(4), (2, 2), 0.5, True)
+    y, _ = twins.agree("roi.roi_pool", x, boxes_of(4), (2, 2), 0.5, True)
     assert np.isnan(y[2]).any()
 
 
@@ -46,32 +44,32 @@ def test_nan_is_the_maximum_of_its_bin() -> None:
 @pytest.mark.parametrize("channels", [1, 16, 19])  # the adjoint takes 16 at a time
 @pytest.mark.parametrize("sampling", [-1, 2])
 @pytest.mark.parametrize("aligned", [False, True])
-def test_means_and_their_adjoint(aligned: bool, sampling: int, channels: int, dtype: type) -> None:
+def test_means_and_their_adjoint(twins: Twins, aligned: bool, sampling: int, channels: int, dtype: type) -> None:
     boxes = boxes_of(10)
     x = RNG.standard_normal((IMAGES, channels, HEIGHT, WIDTH)).astype(dtype)
-    y = assert_twins("roi.roi_align", x, boxes, (3, 2), 0.5, aligned, sampling, None)
+    y = twins.agree("roi.roi_align", x, boxes, (3, 2), 0.5, aligned, sampling, None)
     options = (boxes, x.shape, 0.5, aligned, sampling, None)
-    gx = assert_twins("roi.roi_align_adjoint", y, *options)
-    atomic = device_result("roi.roi_align_adjoint_atomic", y, *options)
+    gx = twins.agree("roi.roi_align_adjoint", y, *options)
+    atomic = twins.result("roi.roi_align_adjoint_atomic", y, *options)
     np.testing.assert_allclose(atomic, gx, atol=1e-5 if dtype is np.float32 else 1e-13)
 
 
 @pytest.mark.parametrize("aligned", [False, True])
 @pytest.mark.parametrize("sampling", [-1, 2])
-def test_greatest_samples_and_their_adjoint(sampling: int, aligned: bool) -> None:
+def test_greatest_samples_and_their_adjoint(twins: Twins, sampling: int, aligned: bool) -> None:
     boxes = boxes_of(6)
     x = RNG.standard_normal((IMAGES, 17, HEIGHT, WIDTH))
-    chosen = assert_twins("roi.roi_align_choice", x, boxes, (3, 2), 0.5, aligned, sampling)
-    y = assert_twins("roi.roi_align", x, boxes, (3, 2), 0.5, aligned, sampling, chosen)
+    chosen = twins.agree("roi.roi_align_choice", x, boxes, (3, 2), 0.5, aligned, sampling)
+    y = twins.agree("roi.roi_align", x, boxes, (3, 2), 0.5, aligned, sampling, chosen)
     options = (boxes, x.shape, 0.5, aligned, sampling, chosen)
-    gx = assert_twins("roi.roi_align_adjoint", y, *options)
-    np.testing.assert_allclose(device_result("roi.roi_align_adjoint_atomic", y, *options), gx, atol=1e-13)
+    gx = twins.agree("roi.roi_align_adjoint", y, *options)
+    np.testing.assert_allclose(twins.result("roi.roi_align_adjoint_atomic", y, *options), gx, atol=1e-13)
 
 
-def test_no_boxes() -> None:
+def test_no_boxes(twins: Twins) -> None:
     x, boxes = RNG.standard_normal((2, 3, 4, 4)), np.zeros((0, 5))
-    y, index = assert_twins("roi.roi_pool", x, boxes, (2, 2), 1.0, True)
-    assert_twins("roi.scatter_bins", y, index, x.shape)
-    y = assert_twins("roi.roi_align", x, boxes, (2, 2), 1.0, False, 2, None)
-    assert_twins("roi.roi_align_adjoint", y, boxes, x.shape, 1.0, False, 2, None)
-    assert_twins("roi.roi_align_choice", x, boxes, (2, 2), 1.0, False, 2)
+    y, index = twins.agree("roi.roi_pool", x, boxes, (2, 2), 1.0, True)
+    twins.agree("roi.scatter_bins", y, index, x.shape)
+    y = twins.agree("roi.roi_align", x, boxes, (2, 2), 1.0, False, 2, None)
+    twins.agree("roi.roi_align_adjoint", y, boxes, x.shape, 1.0, False, 2, None)
+    twins.agree("roi.roi_align_choice", x, boxes, (2, 2), 1.0, False, 2)

@@ -1,15 +1,12 @@
-"""Unfolding on the emulated device: what the cases leave out."""
+"""Unfolding on the device: what the cases leave out."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from minicnn.backends.cuda.emulator import compiler
 from minicnn.core.windows import Window2d
-from tests.backends.cuda.twins import assert_twins
-
-pytestmark = pytest.mark.skipif(compiler() is None, reason="needs a C++20 compiler")
+from tests.backends.cuda.twins import Twins
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -23,8 +20,8 @@ pytestmark = pytest.mark.skipif(compiler() is None, reason="needs a C++20 compil
     ],
 )
 @pytest.mark.parametrize("shape", [(2, 3, 9, 11), (1, 2, 21, 17), (0, 2, 9, 9), (2, 0, 9, 9)])
-def test_columns_and_back(shape: tuple[int, ...], window: Window2d, dtype: type) -> None:
+def test_columns_and_back(twins: Twins, shape: tuple[int, ...], window: Window2d, dtype: type) -> None:
     x = np.random.default_rng(1).standard_normal(shape).astype(dtype)
     out = window.output_size("unfold", (shape[2], shape[3]))
-    columns = assert_twins("unfold.unfold", x, window, out)
-    assert_twins("unfold.fold", columns, window, shape[2:], out)
+    columns = twins.agree("unfold.unfold", x, window, out)
+    twins.agree("unfold.fold", columns, window, shape[2:], out)

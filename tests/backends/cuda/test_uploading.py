@@ -39,6 +39,7 @@ class DeviceArray:
     """Reads its source when the copy is said to be over, as the device does."""
 
     def __init__(self, shape: Any, dtype: Any) -> None:
+        self.shape, self.dtype = shape, dtype
         self.source: Any = None
 
     def set(self, source: Any, stream: Any) -> None:
@@ -96,8 +97,37 @@ def test_the_host_waits_when_too_many_copies_are_under_way_and_at_the_end() -> N
 
 def test_copies_follow_the_callers_work_and_its_later_work_follows_them() -> None:
     up, caller, copies, _ = uploader()
-    mark = up.mark()
-    started = up.start([np.zeros(2)], mark)
-    assert copies.waits == [mark]
+    started = up.start([np.zeros(2)], up.mark())
+    assert copies.waits == [caller.events[-1]]
     up.finish(started)
     assert caller.waits == [copies.events[-1]]
+
+
+def test_memory_taken_after_the_mark_waits_for_all_that_the_caller_launched_until_then() -> None:
+    up, caller, copies, _ = uploader()
+    mark = up.mark()
+    kept_and_dropped = caller.record()  # the caller uses a batch of an earlier step, and drops it
+    up.start([np.zeros(2)], mark)
+    (waited,) = copies.waits
+    assert caller.events.index(waited) > caller.events.index(kept_and_dropped)
+
+
+def test_memory_taken_at_the_mark_waits_for_nothing_later() -> None:
+    up, caller, copies, _ = uploader()
+    up.start([np.zeros(2), np.zeros(3, np.int64)], up.mark())
+    mark = up.mark()
+    caller.record()  # the present step's work, beside which the copy shall run
+    arrays, _ = up.start([np.ones(2), np.ones(3, np.int64)], mark)
+    assert copies.waits[-1] is mark.event
+    assert arrays is mark.taken
+    assert arrays[0].source.tolist() == [1, 1]
+
+
+def test_a_batch_of_another_shape_takes_memory_of_its_own() -> None:
+    up, caller, copies, _ = uploader()
+    up.start([np.zeros(4)], up.mark())
+    mark = up.mark()
+    later = caller.record()
+    arrays, _ = up.start([np.ones(3)], mark)
+    assert arrays[0].shape == (3,)
+    assert caller.events.index(copies.waits[-1]) > caller.events.index(later)

@@ -1,0 +1,98 @@
+"""What a stage of ``minicnn gpu-report`` is asked for, and where it leaves what it has so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from minicnn.bench.conv import Report, Result
+    from minicnn.bench.result import Row
+
+Facts = dict[str, Any]
+ALGORITHMS = ("auto", "implicit_gemm")  # of ours, that a layer is timed with: the choice, and the one without gains
+FINE = {"ok", "cannot"}  # verdicts of rows that no trouble comes from
+
+
+def _nowhere(facts: Facts) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Task:
+    """A device, and how much is to be done on it.
+
+    Parameters
+    ----------
+    device : str
+    only : sequence of str
+        Only cases, layers, works and nets whose name contains one of these; all if empty.
+    algorithms : sequence of str
+        Of ours, that each layer is timed with.
+    kept : mapping
+        What an earlier run of the stage left, when it was cut off; it is not measured again.
+    save : callable
+        Gets what there is after each part, so that it outlives the process.
+    """
+
+    device: str
+    only: Sequence[str] = ()
+    algorithms: Sequence[str] = ALGORITHMS
+    kept: Mapping[str, Any] = field(default_factory=dict)
+    save: Callable[[Facts], object] = _nowhere
+
+    def chosen(self, names: Sequence[str]) -> list[str]:
+        """Those of the names that are asked for."""
+        return [name for name in names if not self.only or any(text in name for text in self.only)]
+
+
+Part = Callable[[Task, "Sequence[Row]", "Report"], "Result | None"]  # what is kept, and what each row is told to
+
+
+def peers(device: str) -> tuple[str, ...]:
+    """The libraries that can take part: on the emulated device none."""
+    from minicnn.bench import peers as room
+
+    return () if device != "cuda" or room.missing("torch") else ("torch",)
+
+
+def host(tensor: Any) -> Any:
+    """A Tensor's values as a host array."""
+    return tensor.detach().numpy()
+
+
+def troubles_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What went wrong in the rows of a result, in words."""
+    return [
+        " ".join(f"{r['work']} {r['which']} {r['contender']} {r['algorithm']}".split()) + f": {r['why']}"
+        for r in rows
+        if r["verdict"] not in FINE
+    ]
+
+
+def measured(task: Task, name: str, part: Part, found: Mapping[str, Any]) -> Facts | None:
+    """The record of one part: the earlier one if nothing is missing in it, else measured from there on.
+
+    ``found`` holds the parts before it, with which what this one has so far is saved.
+    """
+    from minicnn.bench.result import dump
+
+    earlier = task.kept.get(name, {"rows": []})
+    kept = _right(earlier["rows"])
+    if earlier.get("complete") and len(kept) == len(earlier["rows"]):
+        return dict(earlier)
+
+    def save(rows: list[Row], result: Result) -> None:
+        task.save({**found, name: {"rows": [dump(row) for row in result.rows]}})
+
+    result = part(task, kept, save)
+    return None if result is None else {**result.record(), "complete": True}
+
+
+def _right(rows: Sequence[dict[str, Any]]) -> list[Row]:
+    """The rows of those works in which nothing failed."""
+    from minicnn.bench.result import read
+
+    failed = {(row["work"], row["which"]) for row in rows if row["verdict"] not in FINE}
+    return [read(row) for row in rows if (row["work"], row["which"]) not in failed]
