@@ -87,6 +87,21 @@ def test_a_mean_far_from_zero_costs_no_digits(gpu: Any, sliced: bool, monkeypatc
     np.testing.assert_allclose(y, exact, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("centre", [0.0, 1e4, -1e4])
+@pytest.mark.parametrize("outer", [1, 40])
+def test_one_reading_gives_mean_and_variance_as_float64_does(gpu: Any, centre: float, outer: int) -> None:
+    """Rows of 700 and 28 000 elements, one block each; an element far from all others comes first in the second row."""
+    view = (outer, 2, 2, 1, 700)
+    x, *_ = drawn(view, np.float32, centre)
+    x[0, 1, 0, 0, 0] = centre + 300.0
+    (dx,) = there(gpu, x)
+    _, mean, var = (gpu.to_host(a) for a in gpu.normalization.normalize(dx, None, None, view, 1e-5))
+    wide = x.astype(np.float64)
+    exact = wide.mean((0, 3, 4)).ravel()
+    np.testing.assert_allclose(mean, exact, rtol=6e-8, atol=1e-7)  # what rounding it to float32 leaves
+    np.testing.assert_allclose(var, wide.var((0, 3, 4)).ravel(), rtol=1e-6)
+
+
 def test_rows_beyond_a_grids_second_axis_and_long_lines(gpu: Any) -> None:
     x = np.arange(3 * 5 * 4000, dtype=np.float32).reshape(3, 5, 4000) % 97
     scale, shift = np.arange(5, dtype=np.float32), np.ones(5, np.float32)
