@@ -10,7 +10,7 @@ import pytest
 from minicnn.backends.cpu import activations as cpu_activations
 from minicnn.backends.cpu import losses as cpu_losses
 from minicnn.backends.cpu import normalization as cpu_norms
-from minicnn.backends.cuda import normalization, seam
+from minicnn.backends.cuda import normalization, seam, softmax
 from minicnn.backends.cuda.emulator import compiler
 from minicnn.core import rng
 from minicnn.core.device import device
@@ -120,7 +120,7 @@ def test_channel_windows_reach_over_the_ends(gpu: Any, before: int, after: int) 
 # -- losses ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("classes", "positions"), [(3, 1), (40, 1), (1, 1), (70, 1), (5, 30), (1, 4)])
+@pytest.mark.parametrize(("classes", "positions"), [(3, 1), (40, 1), (1, 1), (70, 1), (1027, 1), (5, 30), (1, 4)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_losses_of_many_rows(gpu: Any, classes: int, positions: int, dtype: Any) -> None:
     source, rows = np.random.default_rng(5), 23
@@ -148,6 +148,42 @@ def test_the_first_wrong_label_is_found_among_several_blocks(gpu: Any, positions
     expected = cpu_losses.softmax_cross_entropy(z, labels, None, -100, 0.0)[5]
     found = gpu.losses.softmax_cross_entropy(*there(gpu, z, labels), None, -100, 0.0)[5]
     assert found == expected == 412 * positions - 1
+
+
+@pytest.mark.parametrize("rows", [3, 40])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_block_for_a_row_and_a_warp_for_a_row_give_the_same_softmax(
+    gpu: Any, rows: int, dtype: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = np.random.default_rng(6)
+    z, gy = (source.standard_normal((2, rows, 1500)) * 4).astype(dtype)
+    z[1, 1499], z[2, 3] = -np.inf, np.nan
+    labels = source.integers(0, 1500, (rows, 1))
+    tolerance = {2: 2e-3, 4: 1e-5, 8: 1e-12}[z.itemsize]
+    wide = z.astype(np.float64)
+    exact = np.exp(wide - wide.max(1, keepdims=True))
+    exact /= exact.sum(1, keepdims=True)
+    slope = exact * (gy - (gy * exact).sum(1, keepdims=True))
+    with np.errstate(divide="ignore"):
+        logs = -np.log(exact)  # infinite where a class is impossible
+    smoothed = 0.9 * logs[np.arange(rows), labels[:, 0]] + 0.1 * logs.mean(1)
+    for few, width in ((softmax.FEW, 256), (0, 32)):
+        monkeypatch.setattr(softmax, "FEW", few)
+        assert softmax.row_threads(rows, 1500, 1) == width
+        dz, dgy, dlabels = there(gpu, z, gy, labels)
+        p = gpu.softmax.softmax(dz, 1)
+        gz = gpu.softmax.softmax_grad(dgy, p, 1)
+        losses, q, *_ = gpu.losses.softmax_cross_entropy(dz.reshape(rows, 1500, 1), dlabels, None, -100, 0.1)
+        np.testing.assert_allclose(gpu.to_host(p), exact, rtol=tolerance, atol=tolerance * 1e-3)
+        np.testing.assert_array_equal(gpu.to_host(q)[:, :, 0], gpu.to_host(p))
+        np.testing.assert_allclose(gpu.to_host(gz), slope, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(gpu.to_host(losses)[:, 0], smoothed, rtol=tolerance)
+
+
+def test_a_block_takes_a_row_only_if_rows_are_long_and_few() -> None:
+    assert softmax.row_threads(8, 1024, 1) == 256
+    assert softmax.row_threads(8, 1023, 1) == softmax.row_threads(softmax.FEW, 1024, 1) == 32
+    assert softmax.row_threads(8, 1024, 2) == softmax.row_threads(8, 1, 1) == 1
 
 
 @pytest.mark.parametrize("positions", [1, 2])
