@@ -1,4 +1,4 @@
-// Normalisation by statistics of rows, its gradient, and the two linear helpers beside it.
+// Normalisation by statistics of rows, its gradient, and scaling by statistics that are given.
 //
 // An array is seen as (outer, rows, length): row b holds x[a, b, i] for all a and i, n = outer * length elements. The
 // length is parts of `run` elements that share a weight and a bias, those of (b % groups, i / run). Batch norm has
@@ -18,9 +18,7 @@
 //                        the rows are taken by blocks of their own
 //   add_slots            adds the parts in order
 //   scale_shift          y = x scale + shift, one pair for each row
-//   channel_window_sum   sums over the channels c - before .. c + after; a thread for each output, neighbours by position
-//                        These two have one variant each, because they stream: scale_shift reads x once, and a window of a few
-//                        channels comes from cache
+//                        One variant, because it streams: x is read once, and its pair of numbers once for a line
 //
 //   bytes                forward: x twice, once for the statistics and once to be normalised, y once. gradient: gy and x twice,
 //                        gx once, and gy and x once more where a row has several weights. What a second reading costs depends
@@ -272,7 +270,7 @@ KERNEL add_slots(const double* sums, real* gweight, real* gbias, int slots, i64 
   gbias[i] = real(acc(to_bias));
 }
 
-// -- linear helpers --------------------------------------------------------------------------------------------------
+// -- given statistics ------------------------------------------------------------------------------------------------
 
 // A block takes blockDim.y rows of the `lines` = outer * rows, blockDim.x neighbouring elements of each at a time.
 KERNEL scale_shift(const real* x, const real* scale, const real* shift, real* y, i64 lines, int rows, int length) {
@@ -281,14 +279,4 @@ KERNEL scale_shift(const real* x, const real* scale, const real* shift, real* y,
   const acc s = acc(scale[line % rows]), t = acc(shift[line % rows]);
   for (int i = blockIdx.y * blockDim.x + threadIdx.x; i < length; i += blockDim.x * gridDim.y)
     y[line * length + i] = real(acc(x[line * length + i]) * s + t);
-}
-
-KERNEL channel_window_sum(const real* x, real* y, int channels, int length, int before, int after, i64 count) {
-  const i64 i = global_index();
-  if (i >= count) return;
-  const int c = (int)(i / length % channels);
-  const int low = c > before ? c - before : 0, high = c < channels - 1 - after ? c + after : channels - 1;
-  acc sum = 0;
-  for (int k = low; k <= high; k++) sum += acc(x[i + (i64)(k - c) * length]);
-  y[i] = real(sum);
 }

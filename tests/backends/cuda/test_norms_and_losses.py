@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from minicnn.backends.cpu import activations as cpu_activations
+from minicnn.backends.cpu import local_normalization as cpu_local
 from minicnn.backends.cpu import losses as cpu_losses
 from minicnn.backends.cpu import normalization as cpu_norms
 from minicnn.backends.cuda import normalization, seam, softmax
@@ -112,9 +113,24 @@ def test_rows_beyond_a_grids_second_axis_and_long_lines(gpu: Any) -> None:
 
 @pytest.mark.parametrize(("before", "after"), [(0, 0), (2, 2), (0, 3), (9, 9)])
 def test_channel_windows_reach_over_the_ends(gpu: Any, before: int, after: int) -> None:
-    x = np.random.default_rng(2).standard_normal((2, 5, 3, 7))
-    mine = gpu.to_host(gpu.normalization.channel_window_sum(*there(gpu, x), before, after))
-    np.testing.assert_allclose(mine, cpu_norms.channel_window_sum(x, before, after), atol=1e-14)
+    source = np.random.default_rng(2)
+    x, gy = source.standard_normal((2, 2, 5, 3, 7))
+    mine = gpu.to_host(gpu.local_normalization.channel_window_sum(*there(gpu, x), before, after))
+    reach = np.abs(np.subtract.outer(np.arange(5), np.arange(5)))
+    inside = np.where(np.tri(5, dtype=bool), reach <= before, reach <= after).astype(float)  # [c, j]: j in c's window
+    np.testing.assert_allclose(mine, np.einsum("cj,njhw->nchw", inside, x), atol=1e-14)
+    np.testing.assert_allclose(mine, cpu_local.channel_window_sum(x, before, after), atol=1e-14)
+    for dtype, tolerance in ((np.float64, 1e-13), (np.float32, 2e-6)):
+        given, slope = x.astype(dtype), gy.astype(dtype)
+        y, s = cpu_local.local_response_norm(given, before, after, 0.3, 0.75, 2.0)
+        gx = cpu_local.local_response_norm_grad(slope, given, s, before, after, 0.3, 0.75)
+        dy, ds = gpu.local_normalization.local_response_norm(*there(gpu, given), before, after, 0.3, 0.75, 2.0)
+        dgx = gpu.local_normalization.local_response_norm_grad(*there(gpu, slope, given), ds, before, after, 0.3, 0.75)
+        assert_close([gpu.to_host(a) for a in (dy, ds, dgx)], [y, s, gx], tolerance)
+        exact = 2.0 + 0.3 * np.einsum("cj,njhw->nchw", inside, x * x)
+        np.testing.assert_allclose(y, x * exact**-0.75, rtol=tolerance * 10)
+        outer = np.einsum("jc,njhw->nchw", inside, gy * x * exact**-1.75)
+        np.testing.assert_allclose(gx, gy * exact**-0.75 - 0.45 * x * outer, atol=tolerance * 10)
 
 
 # -- losses ------------------------------------------------------------------------------------------------------------
