@@ -78,6 +78,7 @@ def _larger_than_cases(real: np.dtype[Any]) -> None:
         device.softmax.softmax_grad(z, device.softmax.softmax(z, 1), 1)
         _, p, *_ = device.losses.softmax_cross_entropy(z.reshape(rows, classes, 1), labels, None, -100, 0.1)
         device.losses.softmax_cross_entropy_grad(drawn(1).reshape(()), p, labels, None, -100, 0.1, 1.0)
+    device.local_normalization.channel_window_sum(drawn(2, 5, 3), 2, 1)  # which second derivatives call
     device.average_pooling.adaptive_avg_pool2d(drawn(1, 2, 9, 9), (1, 1))
     device.roi.gather_bins(drawn(1, 2, 4, 4), array(rng.integers(-1, 32, (2, 2, 3, 3))))
     device.indexing.add_flat(array(rng.integers(0, 9, 40)), array(rng.integers(0, 7, 40)), 7)
