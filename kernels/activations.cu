@@ -8,9 +8,9 @@
 //   mapping      one thread for each pack of 16 bytes (packs.cuh), neighbouring threads neighbouring packs
 //   bytes        each input read once, the output written once; a bias comes from cache
 //   determinism  each element is computed by itself
-//   variants     relu_1: one element for each thread. The same bytes, but four times the instructions to move them
-//                relu: a pack for each thread; so are all others
-//                bias_relu: what follows a convolution or a product, without writing the sum to memory between the two
+//   variants     1. relu_1: one element for each thread. The same bytes, but four times the instructions to move them
+//                2. relu: a pack for each thread; so are all others
+//                bias_relu is bias_add and relu in one: the sum between the two is not written to memory
 #include "common.cuh"
 #include "packs.cuh"
 

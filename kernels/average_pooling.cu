@@ -1,13 +1,14 @@
 // Average pooling and its adjoint.
 //
-// avg_pool2d             y[p, r, o] = sum of x[p] over the window / its number of elements, or / `divisor` if not 0
+// avg_pool2d             1. y[p, r, o] = sum of x[p] over the window / its number of elements, or / `divisor` if not 0
 //   mapping              one thread for each output; neighbouring threads read neighbouring windows
 //   bytes                every x about once (overlaps come from cache), y written once
-// avg_pool2d_wide        the same for windows of many elements, such as whole maps: one block for each output, whose threads
-//                        read neighbouring elements; a sum for each thread, then a tree
+// avg_pool2d_wide        2. the same for windows of many elements, such as whole maps: one block for each output, whose
+//                        threads read neighbouring elements; a sum for each thread, then a tree
 // avg_pool2d_adjoint     gx[p, i, c] = sum of gy / number over the outputs whose windows cover the element: a gather, so
 //                        nothing is added twice at once; one thread for each element of gx
 //   bytes                gy about once, gx written once
+//   variants             one: windows seldom overlap, so an element gathers from a few outputs however large they are
 // All are deterministic: the order of addition depends on sizes only.
 #include "common.cuh"
 #include "split.cuh"

@@ -7,6 +7,8 @@
 // keep_greedily  alive[i]: no box before i that is alive meets it. One block; 64 boxes at a time: one thread settles these
 //                among themselves, then all threads drop what the survivors meet later, one word each
 //   bytes        the words of boxes that are kept, once
+// One variant of each, because the two are the split already: what is quadratic runs on all multiprocessors and leaves bits,
+// and what has to go box by box, by definition of greedy, reads nothing else.
 // Overlaps are computed in double, by the CPU's formula and with its roundings; nothing depends on timing.
 #include "common.cuh"
 #include "rounding.cuh"

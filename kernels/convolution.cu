@@ -9,8 +9,10 @@
 // sum_parts                          total[i] = sum over parts of part[p, i], in the order of the parts, in double
 //   mapping                          one thread for each element; neighbouring threads read neighbouring elements
 //
-// Faster variants: im2col.cu (copy, then BLAS), convolution_gemm.cu (the copy only in shared memory), winograd.cu
-// (fewer multiplications), depthwise.cu (no sum over channels).
+//   determinism                      one thread adds up each element, in the order of the loops
+//
+// Variants: 1. these loops. 2. im2col.cu: copy, then BLAS. 3. convolution_gemm.cu: the copy only in shared memory. 4. winograd.cu:
+// fewer multiplications. 5. depthwise.cu: no sum over channels.
 #include "common.cuh"
 #include "convolution.cuh"
 

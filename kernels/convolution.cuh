@@ -22,6 +22,11 @@ struct Problem {
   __device__ __forceinline__ bool inside(int row, int col) const {
     return row >= 0 && row < in_h && col >= 0 && col < in_w;
   }
+  // Whether windows 4 i .. 4 i + 3 stand in one row and, under every tap, on four neighbouring pixels, the first of which
+  // has a number that 4 divides: all of them inside, or none. So do inputs 4 i .. 4 i + 3 on the outputs.
+  __device__ __forceinline__ bool in_fours() const {
+    return stride_w == 1 && in_w % 4 == 0 && out_w % 4 == 0 && left % 4 == 0 && (kernel_w == 1 || dilation_w % 4 == 0);
+  }
   // The output index whose window has its tap at that distance (input index + padding - tap's shift), or -1.
   __device__ __forceinline__ static int met(int distance, int stride, int out) {
     if (distance < 0) return -1;

@@ -12,11 +12,17 @@
 // weight_grad: K is long (all windows of the batch) and C small, so K is cut into parts that convolution.sum_parts adds
 // up afterwards, in order.
 //
-//   mapping   a block of 256 threads for a TILE x TILE tile of C; loads of the next DEPTH terms are under way while the
-//             present ones are multiplied; tiles.cuh has the products
+//   mapping   a block of 256 threads for a TILE x TILE tile of C; tiles.cuh has the products
 //   bytes     each factor once for every TILE rows or columns of C; C once
-//   variants  forward: tiles of 128 x 128. forward_small: 64 x 64, for few channels or little work. forward_tf32: tensor
-//             cores, factors rounded to TF32. The other passes likewise.
+//   variants  1. forward_1: tiles of 16 x 16, one element after the other: the literal one
+//             2. forward: tiles of 128 x 128, of which each thread has 8 x 8; forward_small: 64 x 64 and 4 x 4, for few
+//                channels or little work. Two buffers; loads of 16 bytes wherever a factor has four neighbours in line:
+//                left      in forward if 4 divides C KH KW, in weight_grad if it divides OH OW, in input_grad if it
+//                          divides KH KW and the stride is 1
+//                right     if rows of both images are of whole fours and each shift is (in_fours of convolution.cuh):
+//                          1 x 1 windows, or dilation and padding of fours; other shifts break the alignment
+//             3. forward_tf32: tensor cores, factors rounded to TF32; buffers and loads as in 2
+//             The other passes likewise.
 //
 // Numbers of windows, inputs and terms are int: implicit_gemm.py refuses larger ones.
 // Deterministic: each element of C (of a part) is summed by one thread, k upwards.
@@ -30,6 +36,13 @@ constexpr int NOWHERE = -(1 << 29);  // a row outside every image, also after an
 struct Place { i64 at; int row, col; };    // an element of the image, or a shift
 struct Term { i64 left; Place place; };    // what term k of the sum reads: left[left + m pitch]; -1: no such term
 
+// Whether the element that is `shift` away from `base` lies in an image of that size.
+__device__ __forceinline__ bool within(Place base, Place shift, int height, int width) {
+  return (unsigned)(base.row + shift.row) < (unsigned)height && (unsigned)(base.col + shift.col) < (unsigned)width;
+}
+
+// left_in_fours: whether what terms 4 i .. 4 i + 3 (counted from first()) read of the left factor stands together, in each
+// of its rows, at a number that 4 divides.
 struct Forward {
   static constexpr bool TERMS_ARE_NEIGHBOURS = false;  // neighbouring windows, not taps, read neighbouring pixels
   Problem p;
@@ -40,10 +53,11 @@ struct Forward {
       : p(p), group(z), terms(p.group_in() * p.taps()), columns(p.images * p.positions()),
         rows(p.group_out()) {}
   __device__ __forceinline__ int first() const { return 0; }
-  __device__ __forceinline__ int height() const { return p.in_h; }
-  __device__ __forceinline__ int width() const { return p.in_w; }
   __device__ __forceinline__ i64 pitch() const { return terms; }
   __device__ __forceinline__ i64 out_pitch() const { return p.positions(); }
+  __device__ __forceinline__ bool left_in_fours() const { return terms % 4 == 0; }
+  __device__ __forceinline__ bool image_in_fours() const { return p.in_fours(); }
+  __device__ __forceinline__ bool inside(Place a, Place b) const { return within(a, b, p.in_h, p.in_w); }
 
   __device__ __forceinline__ Term term(int k) const {
     const int b = k % p.kernel_w * p.dilation_w, a = k / p.kernel_w % p.kernel_h * p.dilation_h;
@@ -94,10 +108,13 @@ struct InputGrad {
         terms(p.group_out() * h.taps * w.taps), columns(p.images * h.positions * w.positions),
         rows(p.group_in()) {}
   __device__ __forceinline__ int first() const { return 0; }
-  __device__ __forceinline__ int height() const { return p.out_h; }
-  __device__ __forceinline__ int width() const { return p.out_w; }
   __device__ __forceinline__ i64 pitch() const { return p.taps(); }
   __device__ __forceinline__ i64 out_pitch() const { return p.pixels(); }
+  __device__ __forceinline__ bool left_in_fours() const {
+    return p.taps() % 4 == 0 && p.stride_h == 1 && p.stride_w == 1;  // one phase, of all taps
+  }
+  __device__ __forceinline__ bool image_in_fours() const { return p.in_fours(); }
+  __device__ __forceinline__ bool inside(Place a, Place b) const { return within(a, b, p.out_h, p.out_w); }
 
   __device__ __forceinline__ Term term(int k) const {
     const int b = k % w.taps, a = k / w.taps % h.taps, o = k / w.taps / h.taps;
@@ -128,10 +145,13 @@ struct WeightGrad {
         terms(min(start + length, p.images * p.positions())), columns(p.group_in() * p.taps()),
         rows(p.group_out()) {}
   __device__ __forceinline__ int first() const { return start; }
-  __device__ __forceinline__ int height() const { return p.in_h; }
-  __device__ __forceinline__ int width() const { return p.in_w; }
   __device__ __forceinline__ i64 pitch() const { return p.positions(); }
   __device__ __forceinline__ i64 out_pitch() const { return columns; }
+  __device__ __forceinline__ bool left_in_fours() const {
+    return p.positions() % 4 == 0 && start % 4 == 0 && terms % 4 == 0;
+  }
+  __device__ __forceinline__ bool image_in_fours() const { return p.in_fours() && left_in_fours(); }
+  __device__ __forceinline__ bool inside(Place a, Place b) const { return within(a, b, p.in_h, p.in_w); }
 
   __device__ __forceinline__ Term term(int k) const {
     const i64 n = k / p.positions();
@@ -150,59 +170,131 @@ struct WeightGrad {
 };
 
 // The product; out(flat index of the result, row, sum) keeps an element.
+//
+// Variant 1: a tile of 16 x 16, one element of it for each thread, which loads one element of each factor every 16 terms.
+template <class Pass, class Out>
+__device__ __forceinline__ void gemm(Literal, const Pass& pass, const real* left, const real* image, int n0, Out out) {
+  SHARED(acc, a, [16][17]);  // 17: the 16 rows of a column lie in different banks
+  SHARED(acc, b, [16][17]);
+  const int row = threadIdx.x / 16, column = threadIdx.x % 16, m = blockIdx.y * 16 + row, n = n0 + column;
+  const Place base = n < pass.columns ? pass.column(n) : Place{0, NOWHERE, NOWHERE};
+  acc sum = 0;
+  for (int k = pass.first(); k < pass.terms; k += 16) {
+    const bool mine = k + column < pass.terms && m < pass.rows;
+    a[row][column] = mine ? acc(left[pass.term(k + column).left + m * pass.pitch()]) : acc(0);
+    const Place shift = k + row < pass.terms ? pass.term(k + row).place : Place{0, NOWHERE, NOWHERE};
+    b[row][column] = pass.inside(base, shift) ? acc(image[base.at + shift.at]) : acc(0);
+    __syncthreads();
+    for (int i = 0; i < 16; i++) sum += a[row][i] * b[i][column];
+    __syncthreads();
+  }
+  if (m < pass.rows && n < pass.columns) out(pass.target(n) + m * pass.out_pitch(), m, sum);
+}
+
+struct alignas(sizeof(real) > 4 ? 16 : 4 * sizeof(real)) Quad { real v[4]; };  // one load; of doubles two, of halves 8 bytes
+
+__device__ __forceinline__ bool begins_a_quad(const real* x) { return (unsigned long long)x % alignof(Quad) == 0; }
+
+// Which elements j = 0 .. 3 of a tile a thread brings. Threads that are neighbours take neighbouring terms of one line (a row
+// of the left factor, a column of the right one) or one term of neighbouring lines; so do the four, if they are a quad.
+struct Element { int term, line; };
+
+template <int DEPTH>
+__device__ __forceinline__ Element along_terms(int j, bool quad) {
+  const int t = threadIdx.x;
+  return quad ? Element{t % (DEPTH / 4) * 4 + j, t / (DEPTH / 4)} : Element{t % DEPTH, t / DEPTH + j * (THREADS / DEPTH)};
+}
+
+template <int TILE>
+__device__ __forceinline__ Element along_lines(int j, bool quad) {
+  const int t = threadIdx.x;
+  return quad ? Element{t / (TILE / 4), t % (TILE / 4) * 4 + j} : Element{t / TILE + j * (THREADS / TILE), t % TILE};
+}
+
+__device__ __forceinline__ acc& element(Four* line, int i) { return ((acc*)line)[i]; }
+
+// Variants 2 and 3: the next DEPTH terms are loaded into registers while the present ones are multiplied, and then written
+// to the other of two buffers, which nobody reads: one barrier for each step.
 template <class Product, class Pass, class Out>
-__device__ __forceinline__ void gemm(const Pass& pass, const real* left, const real* image, int n0, Out out) {
-  constexpr int TILE = Product::TILE, LOADS = TILE * DEPTH / THREADS;
-  SHARED(Term, terms, [DEPTH]);
-  SHARED(acc, a, [DEPTH][TILE + MARGIN]);
-  SHARED(acc, b, [DEPTH][TILE + MARGIN]);
+__device__ __forceinline__ void gemm(Product product, const Pass& pass, const real* left, const real* image, int n0,
+                                     Out out) {
+  constexpr int TILE = Product::TILE, DEPTH = Product::DEPTH;
+  static_assert(TILE * DEPTH == 4 * THREADS, "four elements of each tile for each thread");
+  SHARED(Term, terms, [2][DEPTH]);
+  SHARED(Four, a, [2][DEPTH][Product::WIDTH]);
+  SHARED(Four, b, [2][DEPTH][Product::WIDTH]);
   SHARED(float, scratch, [Product::SCRATCH]);  // where tensor cores are made up for
   const int t = threadIdx.x, m0 = blockIdx.y * TILE;
-  const Place nowhere = {0, NOWHERE, NOWHERE};
-
-  // Of a tile of the left factor a thread loads term t % DEPTH of every 32nd row. Of the right factor it does the same by
-  // columns, or it loads every few terms of one column, whichever reads neighbouring pixels.
   constexpr bool BY_TERM = Pass::TERMS_ARE_NEIGHBOURS;
-  constexpr int COLUMNS = BY_TERM ? LOADS : 1;
-  Place columns[COLUMNS];
+  const bool left_quads = pass.left_in_fours() && begins_a_quad(left);
+  const bool image_quads = pass.image_in_fours() && begins_a_quad(image);
+  const auto in_left = [](int j, bool quad) { return along_terms<DEPTH>(j, quad); };
+  const auto in_image = [](int j, bool quad) { return BY_TERM ? along_terms<DEPTH>(j, quad) : along_lines<TILE>(j, quad); };
+
+  const Place nowhere = {0, NOWHERE, NOWHERE};
+  Place columns[BY_TERM ? 4 : 1];
 #pragma unroll
-  for (int j = 0; j < COLUMNS; j++) {
-    const int n = n0 + (BY_TERM ? t / DEPTH + j * (THREADS / DEPTH) : t % TILE);
+  for (int j = 0; j < (BY_TERM ? 4 : 1); j++) {
+    const int n = n0 + in_image(j, image_quads).line;
     columns[j] = n < pass.columns ? pass.column(n) : nowhere;
   }
 
   const auto term = [&](int k) { return k < pass.terms ? pass.term(k) : Term{-1, nowhere}; };
-  acc from_left[LOADS], from_image[LOADS];
-  const auto fetch = [&]() {
-    const i64 at = terms[t % DEPTH].left;
+  Quad from_left, from_image;
+  const auto fetch = [&](const Term* next) {
+    if (left_quads) {
+      const i64 at = next[in_left(0, true).term].left;
+      const int m = m0 + in_left(0, true).line;
+      from_left = at >= 0 && m < pass.rows ? *(const Quad*)(left + at + m * pass.pitch()) : Quad{};
+    } else {
 #pragma unroll
-    for (int j = 0; j < LOADS; j++) {
-      const int m = m0 + t / DEPTH + j * (THREADS / DEPTH);
-      from_left[j] = at >= 0 && m < pass.rows ? acc(left[at + m * pass.pitch()]) : acc(0);
-      const Place shift = terms[BY_TERM ? t % DEPTH : t / TILE + j * (THREADS / TILE)].place;
-      const Place base = columns[BY_TERM ? j : 0];
-      const int row = base.row + shift.row, col = base.col + shift.col;
-      const bool inside = (unsigned)row < (unsigned)pass.height() && (unsigned)col < (unsigned)pass.width();
-      from_image[j] = inside ? acc(image[base.at + shift.at]) : acc(0);
+      for (int j = 0; j < 4; j++) {
+        const i64 at = next[in_left(j, false).term].left;
+        const int m = m0 + in_left(j, false).line;
+        from_left.v[j] = at >= 0 && m < pass.rows ? left[at + m * pass.pitch()] : real(0);
+      }
+    }
+    if (image_quads) {
+      const Place shift = next[in_image(0, true).term].place;
+      from_image = pass.inside(columns[0], shift) ? *(const Quad*)(image + columns[0].at + shift.at) : Quad{};
+    } else {
+#pragma unroll
+      for (int j = 0; j < 4; j++) {
+        const Place shift = next[in_image(j, false).term].place, base = columns[BY_TERM ? j : 0];
+        from_image.v[j] = pass.inside(base, shift) ? image[base.at + shift.at] : real(0);
+      }
+    }
+  };
+  const auto keep = [&](Four (*to_a)[Product::WIDTH], Four (*to_b)[Product::WIDTH]) {
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+      const Element e = in_left(j, left_quads);
+      element(to_a[e.term], e.line) = Product::staged(acc(from_left.v[j]));
+    }
+    Four four;
+#pragma unroll
+    for (int j = 0; j < 4; j++) four.v[j] = Product::staged(acc(from_image.v[j]));
+    if (image_quads && !BY_TERM) {
+      to_b[in_image(0, true).term][in_image(0, true).line / 4] = four;
+    } else {
+#pragma unroll
+      for (int j = 0; j < 4; j++) {
+        const Element e = in_image(j, image_quads);
+        element(to_b[e.term], e.line) = four.v[j];
+      }
     }
   };
 
-  Product product;
-  if (t < DEPTH) terms[t] = term(pass.first() + t);
+  if (t < 2 * DEPTH) terms[t / DEPTH][t % DEPTH] = term(pass.first() + t);
   __syncthreads();
-  fetch();
+  fetch(terms[0]);
+  keep(a[0], b[0]);
   __syncthreads();
-  for (int k = pass.first(); k < pass.terms; k += DEPTH) {
-#pragma unroll
-    for (int j = 0; j < LOADS; j++) {
-      a[t % DEPTH][t / DEPTH + j * (THREADS / DEPTH)] = Product::staged(from_left[j]);
-      if (BY_TERM) b[t % DEPTH][t / DEPTH + j * (THREADS / DEPTH)] = Product::staged(from_image[j]);
-      else b[t / TILE + j * (THREADS / TILE)][t % TILE] = Product::staged(from_image[j]);
-    }
-    if (t < DEPTH) terms[t] = term(k + DEPTH + t);
-    __syncthreads();
-    fetch();  // of the next terms; beyond the last one there is nothing to read
-    product.multiply(a, b, scratch);
+  for (int k = pass.first(), now = 0; k < pass.terms; k += DEPTH, now ^= 1) {
+    fetch(terms[now ^ 1]);  // beyond the last term there is nothing to read
+    product.multiply(a[now], b[now], scratch);
+    keep(a[now ^ 1], b[now ^ 1]);
+    if (t < DEPTH) terms[now][t] = term(k + 2 * DEPTH + t);
     __syncthreads();
   }
 
@@ -219,7 +311,7 @@ template <class Product>
 __device__ __forceinline__ void forward_by(const real* x, const real* w, const real* bias, real* y, const Problem& p,
                                            int tiles, bool relu) {
   const Forward pass(p, blockIdx.x / tiles);
-  gemm<Product>(pass, w, x, blockIdx.x % tiles * Product::TILE, [&](i64 at, int m, acc sum) {
+  gemm(Product(), pass, w, x, blockIdx.x % tiles * Product::TILE, [&](i64 at, int m, acc sum) {
     y[at] = real(finished(sum, bias, pass.group * pass.rows + m, relu));
   });
 }
@@ -227,18 +319,22 @@ __device__ __forceinline__ void forward_by(const real* x, const real* w, const r
 template <class Product>
 __device__ __forceinline__ void input_grad_by(const real* gy, const real* w, real* gx, const Problem& p, int tiles) {
   const InputGrad pass(p, blockIdx.x / tiles);
-  gemm<Product>(pass, w, gy, blockIdx.x % tiles * Product::TILE,
-                [&](i64 at, int, acc sum) { gx[at] = real(sum); });
+  gemm(Product(), pass, w, gy, blockIdx.x % tiles * Product::TILE,
+       [&](i64 at, int, acc sum) { gx[at] = real(sum); });
 }
 
 template <class Product>
 __device__ __forceinline__ void weight_grad_by(const real* gy, const real* x, acc* parts, const Problem& p, int tiles,
                                                int length) {
   const WeightGrad pass(p, blockIdx.x / tiles, length);
-  gemm<Product>(pass, gy, x, blockIdx.x % tiles * Product::TILE,
-                [&](i64 at, int, acc sum) { parts[at] = sum; });
+  gemm(Product(), pass, gy, x, blockIdx.x % tiles * Product::TILE,
+       [&](i64 at, int, acc sum) { parts[at] = sum; });
 }
 
+KERNEL __launch_bounds__(256) forward_1(const real* x, const real* w, const real* bias, real* y, PROBLEM, int tiles,
+                                        bool relu) {
+  forward_by<Literal>(x, w, bias, y, PROBLEM_VALUES, tiles, relu);
+}
 KERNEL __launch_bounds__(256, BLOCKS) forward(const real* x, const real* w, const real* bias, real* y, PROBLEM,
                                               int tiles, bool relu) {
   forward_by<Micro<8>>(x, w, bias, y, PROBLEM_VALUES, tiles, relu);
@@ -252,6 +348,9 @@ KERNEL __launch_bounds__(256, BLOCKS) forward_tf32(const real* x, const real* w,
   forward_by<Tensor>(x, w, bias, y, PROBLEM_VALUES, tiles, relu);
 }
 
+KERNEL __launch_bounds__(256) input_grad_1(const real* gy, const real* w, real* gx, PROBLEM, int tiles) {
+  input_grad_by<Literal>(gy, w, gx, PROBLEM_VALUES, tiles);
+}
 KERNEL __launch_bounds__(256, BLOCKS) input_grad(const real* gy, const real* w, real* gx, PROBLEM, int tiles) {
   input_grad_by<Micro<8>>(gy, w, gx, PROBLEM_VALUES, tiles);
 }
@@ -262,6 +361,9 @@ KERNEL __launch_bounds__(256, BLOCKS) input_grad_tf32(const real* gy, const real
   input_grad_by<Tensor>(gy, w, gx, PROBLEM_VALUES, tiles);
 }
 
+KERNEL __launch_bounds__(256) weight_grad_1(const real* gy, const real* x, acc* parts, PROBLEM, int tiles, int length) {
+  weight_grad_by<Literal>(gy, x, parts, PROBLEM_VALUES, tiles, length);
+}
 KERNEL __launch_bounds__(256, BLOCKS) weight_grad(const real* gy, const real* x, acc* parts, PROBLEM, int tiles,
                                                   int length) {
   weight_grad_by<Micro<8>>(gy, x, parts, PROBLEM_VALUES, tiles, length);

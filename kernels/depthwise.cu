@@ -8,6 +8,8 @@
 //   bytes       gy once for each run, x for each tap (from the first-level cache); parts are added by sum_parts
 //               (convolution.cu)
 // Deterministic: sums run in an order that the sizes fix.
+// One variant of each, because convolution.cu has the literal one, and tiles in shared memory would only repeat what the
+// first-level cache does for windows of a few taps; whether they would win has to be measured on a GPU first.
 #include "common.cuh"
 #include "convolution.cuh"
 

@@ -15,6 +15,8 @@
 //   mapping         one thread for each element written, in the order of memory: coalesced writes
 //   bytes           K L elements written and read again by BLAS, which is what this algorithm costs
 // Deterministic: every element is summed by one thread; chunks come one after the other.
+// One variant of each, because a copy has nothing to compute: the bytes are the cost, and what saves them is not to copy
+// (convolution_gemm.cu). im2col and im2col_by_window are two layouts, not two variants.
 #include "common.cuh"
 #include "convolution.cuh"
 

@@ -1,14 +1,16 @@
 // Adding at indices, where one place may be named many times.
 //
-// Floats are added in a fixed order: the host sorts the indices (stably, so equal ones keep their order), and then
-// 1. runs           one thread for each sorted index: where one differs from the one before, a run of equal indices
+// add_rows_atomic   1. literal: one thread for each element, with float atomics; no sort, and not reproducible
+//   bytes           rows and index once, out read and written for each row
+//
+// 2. Floats are added in a fixed order: the host sorts the indices (stably, so equal ones keep their order), and then
+//   runs            one thread for each sorted index: where one differs from the one before, a run of equal indices
 //                   begins. first, stop: the run of each place, both 0 where nothing goes (the host clears them)
-// 2. add_runs       out[place, column] = sum over the place's run of rows[order[j], column]
+//   add_runs        out[place, column] = sum over the place's run of rows[order[j], column]
 //   mapping         a block is so many columns x lanes x places. Neighbouring threads take neighbouring columns (coalesced);
 //                   where runs are long, the lanes of one place share its run, and a tree adds up what they found
 //   bytes           rows once, out written once, order once for each 32 columns
 //   cost            the longest run, over the lanes, is what the launch waits for
-// add_rows_atomic   variant in one step without the sort, with float atomics: faster, and not reproducible
 // add_integers      whole numbers add up to the same in any order, so atomics are deterministic here
 // Places are below `size`; negative indices are dropped.
 #include "common.cuh"

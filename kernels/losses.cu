@@ -8,11 +8,15 @@
 //   add_blocks              those of all blocks: total, weight, their quotient, first bad row (-1: none)
 //   softmax_cross_entropy_grad   gz = scale gy (p sum_c q_c - q)
 //
-//   mapping      where S is 1, a warp for each row: its lanes stand on neighbouring classes (width 32)
-//                otherwise a thread for each row: its neighbours stand on neighbouring positions (width 1)
-//   bytes        z read once from memory and once from cache, p written once; the gradient reads p once and writes gz
-//   determinism  lanes are joined by a tree of fixed shape (softmax.cuh); the exponentials of a row are added in double, so that
-//                a small loss keeps its digits; blocks are added in order
+//   mapping      `width` threads for each row, as for softmax (softmax.cu):
+//                1. where S is more than 1, a thread: its neighbours stand on neighbouring positions
+//                2. where S is 1, a warp: its lanes stand on neighbouring classes
+//                3. where S is 1, rows are long and too few to fill a device with warps, a block of 256 threads
+//   bytes        z read twice (a row of a few thousand classes the second time from cache), p written once; the gradient reads
+//                p once and writes gz
+//   determinism  lanes are joined by a tree of fixed shape, warps in their order (softmax.cuh); the exponentials of a row are
+//                added in double, so that a small loss keeps its digits; blocks are added in order
+//   variants     one kernel; the three mappings above are its numbered variants, from literal to fast for long rows
 //   NaN          a row with a NaN, with +inf, or of nothing but -inf is NaN
 #include "common.cuh"
 #include "softmax.cuh"
@@ -24,10 +28,11 @@ KERNEL softmax_cross_entropy(const real* z, const i64* labels, const double* wei
                              i64* bad, i64 rows, int classes, int positions, int width, i64 ignore, double smoothing) {
   SHARED(double, scratch, [ROW_THREADS]);
   SHARED(i64, first, [ROW_THREADS]);
+  SHARED(Softmax, warps, [WARPS]);
   const i64 row = global_index() / width;
   const int lane = (int)(global_index() % width);
   const i64 base = row / positions * classes * positions + row % positions;
-  const Softmax s = softmax_of(z + base, row < rows, classes, positions, lane, width);
+  const Softmax s = softmax_of(z + base, row < rows, classes, positions, lane, width, warps);
   const double norm = log(s.sum);
   double spread = 0, loss = 0, mass = 0;
   i64 wrong = NO_ROW;
@@ -40,7 +45,7 @@ KERNEL softmax_cross_entropy(const real* z, const i64* labels, const double* wei
       if (smoothing > 0) spread += (weight ? weight[c] : 1.0) * (norm - double(v));
     }
   }
-  for (int by = width / 2; by > 0; by /= 2) spread += __shfl_xor_sync(0xffffffff, spread, by);
+  spread = row_sum(spread, width, scratch);
   if (row < rows && lane == 0) {
     const i64 label = labels[row];
     if (label != ignore) {

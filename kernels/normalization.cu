@@ -1,29 +1,31 @@
-// Normalisation by statistics of rows, its gradient, and the two linear helpers beside it.
+// Normalisation by statistics of rows, its gradient, and scaling by statistics that are given.
 //
 // An array is seen as (outer, rows, length): row b holds x[a, b, i] for all a and i, n = outer * length elements. The
 // length is parts of `run` elements that share a weight and a bias, those of (b % groups, i / run). Batch norm has
 // outer = N, rows = C, parts = 1; layer norm has outer = 1, rows of independent samples, run = 1; group norm lies between.
 //
-//   normalize            y = (x - mean) / sqrt(var + eps) * weight + bias; mean and biased variance of each row. One block for
-//                        each row; its second and third reading of the row come from cache
-//   row_statistics,      the same in two steps where rows are few and long: `slices` blocks for each row take (mean, spread) of
-//   row_normalize        a slice, then each block joins those of its row, in order, and normalises a slice
-//   normalize_grad       gx = r (g - <g> - x^ <g x^>) with g = gy weight, x^ = (x - mean) r, r = 1 / sqrt(var + eps), <.> the
+//   normalize            1. y = (x - mean) / sqrt(var + eps) * weight + bias; mean and biased variance of each row. One block for
+//                        each row
+//   row_statistics,      2. the same in two steps where rows are few and long: `slices` blocks for each row take (mean, spread)
+//   row_normalize        of a slice, then each block joins those of its row, in order, and normalises a slice
+//   normalize_grad       1. gx = r (g - <g> - x^ <g x^>) with g = gy weight, x^ = (x - mean) r, r = 1 / sqrt(var + eps), <.> the
 //                        mean over the row; and sums of gy, gy x^ over the row
-//   gradient_sums,       the same in two steps
+//   gradient_sums,       2. the same in two steps
 //   gradient_apply
-//   parameter_sums       sums of gy and gy x^ for each weight where a row has several (parts > 1): a block for each weight if
+//   parameter_sums       1. sums of gy and gy x^ for each weight where a row has several (parts > 1): a block for each weight if
 //                        its elements are neighbours (run > 1)
-//   column_sums          idem with run = 1: a thread for each weight, neighbours read neighbouring columns; `slots` parts of
+//   column_sums          2. idem with run = 1: a thread for each weight, neighbours read neighbouring columns; `slots` parts of
 //                        the rows are taken by blocks of their own
 //   add_slots            adds the parts in order
 //   scale_shift          y = x scale + shift, one pair for each row
-//   channel_window_sum   sums over the channels c - before .. c + after; a thread for each output, neighbours by position
+//                        One variant, because it streams: x is read once, and its pair of numbers once for a line
 //
-//   bytes                forward: x once (and from cache), y once. gradient: gy and x once (and from cache), gx once; twice
-//                        where a row is cut in slices or has several weights
-//   precision            two readings: the mean, then deviations from it, whose own mean corrects it (a mean far from zero costs
-//                        no digits); slices are joined by Chan, Golub and LeVeque (1979) in double
+//   bytes                forward: x twice, once for the statistics and once to be normalised, y once. gradient: gy and x twice,
+//                        gx once, and gy and x once more where a row has several weights. What a second reading costs depends
+//                        on whether the row, or the slice, is still in cache
+//   precision            mean and spread in one reading: each thread by Welford (1962), of distances from its first element (a
+//                        mean far from zero costs no digits); threads and slices are joined by Chan, Golub and LeVeque (1979),
+//                        in double
 //   determinism          slices, slots and trees depend on the sizes only
 #include "common.cuh"
 
@@ -70,16 +72,18 @@ __device__ __forceinline__ Statistics join(Statistics a, Statistics b) {
 
 __device__ __forceinline__ Statistics statistics(const real* x, const Row& row, double* scratch) {
   const double count = double(row.stop - row.first);
-  acc sum = 0, offset = 0, squares = 0;
-  for (Walk w(row); w.inside(); w.step()) sum += acc(x[w.place()]);
-  const acc mean = acc(block_sum(double(sum), scratch) / (count > 0 ? count : 1));
-  for (Walk w(row); w.inside(); w.step()) {
-    const acc d = acc(x[w.place()]) - mean;
-    offset += d;
-    squares += d * d;
+  Walk w(row);
+  const acc shift = w.inside() ? acc(x[w.place()]) : acc(0);
+  acc offset = 0, spread = 0;  // the mean of x - shift so far, and the squared deviations from it
+  int taken = 0;
+  for (; w.inside(); w.step()) {
+    const acc d = acc(x[w.place()]) - shift, before = d - offset;
+    offset += before / acc(++taken);
+    spread += before * (d - offset);
   }
-  const double rest = block_sum(double(offset), scratch) / (count > 0 ? count : 1);
-  return {count, double(mean) + rest, block_sum(double(squares), scratch) - count * rest * rest};
+  const double mine = double(shift) + double(offset);
+  const double mean = block_sum(taken * mine, scratch) / (count > 0 ? count : 1), off = mine - mean;
+  return {count, mean, block_sum(double(spread) + taken * off * off, scratch)};
 }
 
 __device__ __forceinline__ int parameter(const Row& row, int i, int groups, int run) {
@@ -266,7 +270,7 @@ KERNEL add_slots(const double* sums, real* gweight, real* gbias, int slots, i64 
   gbias[i] = real(acc(to_bias));
 }
 
-// -- linear helpers --------------------------------------------------------------------------------------------------
+// -- given statistics ------------------------------------------------------------------------------------------------
 
 // A block takes blockDim.y rows of the `lines` = outer * rows, blockDim.x neighbouring elements of each at a time.
 KERNEL scale_shift(const real* x, const real* scale, const real* shift, real* y, i64 lines, int rows, int length) {
@@ -275,14 +279,4 @@ KERNEL scale_shift(const real* x, const real* scale, const real* shift, real* y,
   const acc s = acc(scale[line % rows]), t = acc(shift[line % rows]);
   for (int i = blockIdx.y * blockDim.x + threadIdx.x; i < length; i += blockDim.x * gridDim.y)
     y[line * length + i] = real(acc(x[line * length + i]) * s + t);
-}
-
-KERNEL channel_window_sum(const real* x, real* y, int channels, int length, int before, int after, i64 count) {
-  const i64 i = global_index();
-  if (i >= count) return;
-  const int c = (int)(i / length % channels);
-  const int low = c > before ? c - before : 0, high = c < channels - 1 - after ? c + after : channels - 1;
-  acc sum = 0;
-  for (int k = low; k <= high; k++) sum += acc(x[i + (i64)(k - c) * length]);
-  y[i] = real(sum);
 }

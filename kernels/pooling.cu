@@ -4,13 +4,22 @@
 //   mapping              one thread for each output; neighbouring threads read neighbouring windows
 //   bytes                every x about once (overlaps come from cache), y and index written once
 //   ties                 the first in row-major order wins; NaN wins over everything
-// gather_planes          y[p, i] = x[p, index[p, i]], 0 where the index is negative; one thread for each output
-// scatter_planes         its adjoint, deterministic. Which outputs hit a place is not known before, so there are two steps:
-//   1. link_planes       one thread for each output puts it on the list of its place (in any order: integer atomics)
-//   2. sum_links         one thread for each place adds up its list in the order of the outputs
+//   variants             one: neighbours share what their windows overlap through the first-level cache
+// gather_planes          y[p, i] = x[p, index[p, i]], 0 where the index is negative; one thread for each output, one variant,
+//                        because nothing is read twice
+// scatter_planes         its adjoint, in two variants
+//   scatter_planes_atomic  1. literal: one thread for each output, float atomics; one step, and not reproducible
+//   link_planes, sum_links 2. deterministic. Which outputs hit a place is not known before, so there are two steps:
+//     link_planes        one thread for each output puts it on the list of its place (in any order: integer atomics)
+//     sum_links          one thread for each place adds up its list in the order of the outputs
 //   bytes                gy twice, index once, a head for each place and a link for each output
-// scatter_planes_atomic  variant in one step with float atomics: faster, and not reproducible
-// last_writers           keeps the last of the outputs that hit one place; the lists of link_planes again
+//   cost                 lists of overlapping windows are short, and are searched for the next output each time; where that
+//                        would take longer than reading the plane's whole index once in order, the thread does this instead
+// last_writers           keeps the last of the outputs that hit one place, in two steps of one thread for each output:
+//     mark_last          the greatest output of each place (integer atomics: the same in any order)
+//     last_writers       -1 in place of the indices of all others
+//   bytes                index twice, the result once, a mark for each place
+//   variants             one: a thread that looks for later writers itself reads the plane's index once for each output
 #include "common.cuh"
 #include "split.cuh"
 #include "windows.cuh"
@@ -43,6 +52,19 @@ KERNEL gather_planes(const real* x, const int* index, real* y, int inputs, int o
   y[i] = index[i] >= 0 ? x[split(i, outputs).quotient * inputs + index[i]] : real(0);
 }
 
+// A sum of two levels, so that a long list does not lose its last outputs to rounding.
+struct Total {
+  acc sum = 0, few = 0;
+  unsigned taken = 0;
+  __device__ __forceinline__ void add(acc v) {
+    few += v;
+    if ((++taken & 63) == 0) {
+      sum += few;
+      few = 0;
+    }
+  }
+};
+
 // head[p, place]: the output that came last to this place, -1 for none; next[p, i]: the one that came before i.
 KERNEL link_planes(const int* index, int* head, int* next, int inputs, int outputs, i64 count) {
   const i64 i = global_index();
@@ -51,20 +73,28 @@ KERNEL link_planes(const int* index, int* head, int* next, int inputs, int outpu
   next[i] = atomicExch(&head[at.quotient * inputs + index[i]], at.rest);
 }
 
-KERNEL sum_links(const real* gy, const int* head, const int* next, real* gx, int inputs, int outputs, i64 count) {
+KERNEL sum_links(const real* gy, const int* index, const int* head, const int* next, real* gx, int inputs, int outputs,
+                 i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
-  const i64 plane = split(i, inputs).quotient * outputs;
-  acc sum = 0;
-  for (int done = -1;;) {  // lists are short: look for the next larger output each time
-    int least = outputs;
-    for (int o = head[i]; o >= 0; o = next[plane + o])
-      if (o > done && o < least) least = o;
-    if (least == outputs) break;
-    sum += acc(gy[plane + least]);
-    done = least;
+  const Split at = split(i, inputs);
+  const i64 plane = at.quotient * outputs;
+  i64 length = 0;
+  for (int o = head[i]; o >= 0; o = next[plane + o]) length++;
+  Total total;
+  if (length * length > outputs) {
+    for (int o = 0; o < outputs; o++)
+      if (index[plane + o] == at.rest) total.add(acc(gy[plane + o]));
+  } else {
+    for (int done = -1; length > 0; length--) {  // the next larger output each time
+      int least = outputs;
+      for (int o = head[i]; o >= 0; o = next[plane + o])
+        if (o > done && o < least) least = o;
+      total.add(acc(gy[plane + least]));
+      done = least;
+    }
   }
-  gx[i] = real(sum);
+  gx[i] = real(total.sum + total.few);
 }
 
 KERNEL scatter_planes_atomic(const real* gy, const int* index, real* gx, int inputs, int outputs, i64 count) {
@@ -72,12 +102,16 @@ KERNEL scatter_planes_atomic(const real* gy, const int* index, real* gx, int inp
   if (i < count && index[i] >= 0) atomicAdd(&gx[split(i, outputs).quotient * inputs + index[i]], gy[i]);
 }
 
-KERNEL last_writers(const int* index, const int* head, const int* next, int* kept, int inputs, int outputs, i64 count) {
+KERNEL mark_last(const int* index, int* last, int inputs, int outputs, i64 count) {
+  const i64 i = global_index();
+  if (i >= count || index[i] < 0) return;
+  const Split at = split(i, outputs);
+  atomicMax(&last[at.quotient * inputs + index[i]], at.rest);
+}
+
+KERNEL last_writers(const int* index, const int* last, int* kept, int inputs, int outputs, i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
-  kept[i] = index[i];
-  if (index[i] < 0) return;
   const Split at = split(i, outputs);
-  for (int o = head[at.quotient * inputs + index[i]]; o >= 0; o = next[at.quotient * outputs + o])
-    if (o > at.rest) kept[i] = -1;
+  kept[i] = index[i] >= 0 && last[at.quotient * inputs + index[i]] == at.rest ? index[i] : -1;
 }

@@ -5,6 +5,7 @@
 //   bytes        the mask is written once
 // masked_scale   y = x times scale where kept, x times 0 elsewhere (NaN stays NaN); one thread for each pack
 //   bytes        x and the mask read once, y written once
+// variants       one of each, because Philox is arithmetic in registers and the product streams: both wait for memory alone
 // determinism    a word is a function of (key, call, element) alone: no order of threads can change it
 //
 // Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.

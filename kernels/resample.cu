@@ -3,6 +3,8 @@
 // resize      y[p, r, c] = sum over the taps of column c of weight * (sum over the taps of row r of weight * x[p, ., .])
 //   mapping   one thread for each output; neighbouring threads read neighbouring columns
 //   bytes     x about once (2 x 2 taps for bilinear, 4 x 4 for bicubic come from cache), y written once
+//   variants  one, because R and C have a few taps in a row; two passes, one for each axis, would move the map between them
+//             through memory
 // The adjoint is the same kernel with the transposed taps: every input pixel gathers from the outputs that read it. So
 // both are deterministic.
 #include "common.cuh"

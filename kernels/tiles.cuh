@@ -1,36 +1,44 @@
 // One block's product of two tiles, C (TILE x TILE) += A (TILE x DEPTH) B (DEPTH x TILE), from shared memory to registers.
 //
-//   1. Micro<N>   every thread of 16 x 16 multiplies an N x N micro-tile: 2 N reads of shared memory for N^2 products
-//   2. Tensor     every warp of 4 x 2 multiplies 32 x 64 on tensor cores: factors rounded to TF32 (10 bits of mantissa, an
+//   1. Literal    every thread of 16 x 16 has one element of C: two reads of shared memory for a product (its loop stands
+//                 in convolution_gemm.cu)
+//   2. Micro<N>   an N x N micro-tile in registers: N / 2 reads of 16 bytes of shared memory for N^2 products
+//   3. Tensor     every warp of 4 x 2 multiplies 32 x 64 on tensor cores: factors rounded to TF32 (10 bits of mantissa, an
 //                 error of 2^-11 or less each), sums in float. The half types lose nothing by it. Where there are none
 //                 (the emulator, devices before sm_80) the same fragments are multiplied from shared memory.
 #pragma once
 
-constexpr int DEPTH = 8, THREADS = 256;
-constexpr int MARGIN = 8;  // a row of a tile is that much longer: neighbouring rows lie in other banks
+constexpr int THREADS = 256;
 
+struct alignas(16) Four { acc v[4]; };  // of a row of a tile, read at once
+
+struct Literal { static constexpr int TILE = 16; };
+
+// WIDTH: Fours of a row, with a margin so that neighbouring rows lie in other banks.
 template <int N>
 struct Micro {
-  static constexpr int TILE = 16 * N, OUTPUTS = N * N, SCRATCH = 1;
+  static constexpr int TILE = 16 * N, DEPTH = 1024 / TILE, WIDTH = TILE / 4 + 1, OUTPUTS = N * N, SCRATCH = 1;
   acc sums[N][N] = {};
 
   static __device__ __forceinline__ acc staged(acc v) { return v; }
   static __device__ __forceinline__ int row(int i) { return i / N / 4 * 64 + threadIdx.x / 16 * 4 + i / N % 4; }
-  static __device__ __forceinline__ int column(int i) { return i % N * 16 + threadIdx.x % 16; }
+  static __device__ __forceinline__ int column(int i) { return i % N / 4 * 64 + threadIdx.x % 16 * 4 + i % 4; }
   __device__ __forceinline__ acc sum(int i) const { return sums[i / N][i % N]; }
 
-  __device__ __forceinline__ void multiply(const acc (*a)[TILE + MARGIN], const acc (*b)[TILE + MARGIN], float*) {
-#pragma unroll
+  __device__ __forceinline__ void multiply(const Four (*a)[WIDTH], const Four (*b)[WIDTH], float*) {
+    const int down = threadIdx.x / 16, across = threadIdx.x % 16;
+#pragma unroll 1  // unrolled it takes more registers than there are
     for (int k = 0; k < DEPTH; k++) {
-      acc left[N], right[N];
+      Four left[N / 4], right[N / 4];
 #pragma unroll
-      for (int i = 0; i < N; i++) left[i] = a[k][row(i * N)];
-#pragma unroll
-      for (int j = 0; j < N; j++) right[j] = b[k][column(j)];
+      for (int i = 0; i < N / 4; i++) {
+        left[i] = a[k][16 * i + down];
+        right[i] = b[k][16 * i + across];
+      }
 #pragma unroll
       for (int i = 0; i < N; i++)
 #pragma unroll
-        for (int j = 0; j < N; j++) sums[i][j] += left[i] * right[j];
+        for (int j = 0; j < N; j++) sums[i][j] += left[i / 4].v[i % 4] * right[j / 4].v[j % 4];
     }
   }
 };
@@ -64,7 +72,8 @@ __device__ __forceinline__ void multiply_fragments(float (&c)[4], const float (&
 }
 
 struct Tensor {
-  static constexpr int TILE = 128, OUTPUTS = 64, SCRATCH = THREADS * 6, DOWN = 2, ACROSS = 8;  // fragments of a warp
+  static constexpr int TILE = 128, DEPTH = 8, WIDTH = TILE / 4 + 2, OUTPUTS = 64, SCRATCH = THREADS * 6;
+  static constexpr int DOWN = 2, ACROSS = 8;  // fragments of a warp
   float sums[DOWN][ACROSS][4] = {};
 
   // The nearest number with 10 bits of mantissa, ties away from zero; infinities and NaN as they are.
@@ -83,17 +92,18 @@ struct Tensor {
   }
   __device__ __forceinline__ acc sum(int i) const { return acc(sums[i / 4 / ACROSS][i / 4 % ACROSS][i % 4]); }
 
-  __device__ __forceinline__ void multiply(const acc (*a)[TILE + MARGIN], const acc (*b)[TILE + MARGIN],
-                                           float* scratch) {
+  static __device__ __forceinline__ float element(const Four* line, int i) { return float(((const acc*)line)[i]); }
+
+  __device__ __forceinline__ void multiply(const Four (*a)[WIDTH], const Four (*b)[WIDTH], float* scratch) {
     const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
     float rows[DOWN][4];
 #pragma unroll
     for (int i = 0; i < DOWN; i++)
 #pragma unroll
-      for (int k = 0; k < 4; k++) rows[i][k] = float(a[t + k / 2 * 4][top() + i * 16 + k % 2 * 8 + g]);
+      for (int k = 0; k < 4; k++) rows[i][k] = element(a[t + k / 2 * 4], top() + i * 16 + k % 2 * 8 + g);
 #pragma unroll
     for (int j = 0; j < ACROSS; j++) {
-      const float columns[2] = {float(b[t][left() + j * 8 + g]), float(b[t + 4][left() + j * 8 + g])};
+      const float columns[2] = {element(b[t], left() + j * 8 + g), element(b[t + 4], left() + j * 8 + g)};
 #pragma unroll
       for (int i = 0; i < DOWN; i++) multiply_fragments(sums[i][j], rows[i], columns, scratch);
     }

@@ -7,6 +7,7 @@
 // fold        x[n, i, v, u] = sum of the columns' elements that were read from there: a gather over the window's taps, in
 //             their order, so deterministic; one thread for each element of x, neighbours read neighbours at stride 1
 //   bytes     columns once, x written once
+//   variants  one of each, because both only move: columns are kernel_h kernel_w times the size of x, and their bytes the cost
 #include "common.cuh"
 #include "split.cuh"
 

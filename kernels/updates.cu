@@ -13,6 +13,8 @@
 //
 //   mapping      one thread for each pack of 16 bytes
 //   bytes        each array read once, and those that change written once: that is all the time that a step takes
+//   variants     one of each, the fused one: the literal form is the formulas above, one array operation at a time, each of
+//                which reads and writes arrays again
 //   determinism  each element is computed by itself; the norm is a sum in double, by blocks of a fixed size and a tree
 #include "common.cuh"
 #include "packs.cuh"

@@ -14,6 +14,8 @@
 // grad_tiles     D[e, o, tile] = (A gy A^T)[e]; one thread for each tile of a channel
 // filter_grads   gw = G^T S G from S[e, o, i]; one thread for each filter
 //   bytes        V is E^2 / m^2 times the size of x (2.25 for m = 4, 4 for m = 2), M likewise of y; each moved twice
+//   variants     1. m = 2: 4 products for each output. 2. m = 4: 2.25, and fewer exact digits. Transforms and products
+//                are steps of their own, because products are then large enough for cuBLAS, at the price of the bytes above
 //   access       neighbouring threads write neighbouring elements; a row of d is E neighbouring pixels
 //
 // Tiles are counted (n, tile row, tile column) over the batch; a call handles `many` of them from `first` on.

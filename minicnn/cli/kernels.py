@@ -6,6 +6,7 @@ import argparse
 import os
 import tempfile
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from difflib import unified_diff
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ def add_to(subparsers: Any) -> None:
         description="Compile every file for every element type and architecture. Needs the extra 'kernels'.",
     )  # fmt: skip
     build.add_argument("files", metavar="FILE", nargs="*", help="stems of kernels/*.cu (default: all)")
-    build.add_argument("--table", action="store_true", help="write the table of registers into kernels/README.md")
+    page = build.add_mutually_exclusive_group()
+    page.add_argument("--table", action="store_true", help="write what kernels take into kernels/README.md")
+    page.add_argument("--check", action="store_true", help="fail if kernels/README.md says anything else")
     build.set_defaults(command=compile_kernels)
     check = kinds.add_parser(
         "sanitize", help="replay launches under ThreadSanitizer and AddressSanitizer",
@@ -63,7 +66,7 @@ def compile_kernels(options: argparse.Namespace) -> int:
     """Compile; 1 if a file does not."""
     from minicnn.backends.cuda import compiling, sources
 
-    stems = sources.stems() if options.table else _stems(options)
+    stems = sources.stems() if options.table or options.check else _stems(options)
     compiled: list[compiling.Compiled] = []
     with ProcessPoolExecutor(_cores(), mp_context=get_context("spawn")) as pool:
         for found in pool.map(compiling.compile_all, [(stem, real) for stem in stems for real in compiling.REALS]):
@@ -71,14 +74,32 @@ def compile_kernels(options: argparse.Namespace) -> int:
             print(*found.errors, sep="\n", end="\n" if found.errors else "")
             if found.real == compiling.REALS[-1]:
                 print(f"{found.stem}: {len(sources.kernels(found.stem))} kernels", flush=True)
-    failed = any(found.errors for found in compiled)
-    if options.table and not failed:
-        page = sources.folder() / "README.md"
-        before, _, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
-        after = rest.partition(_END)[2]
-        text = f"{before}{_BEGIN}\n\n{compiling.table(compiled)}\n\n{_END}{after}"
-        page.write_text(text, encoding="utf-8")
-    return 1 if failed else 0
+    if any(found.errors for found in compiled):
+        return 1
+    page = sources.folder() / "README.md"
+    before, _, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
+    written, _, after = rest.partition(_END)
+    if options.table:
+        page.write_text(f"{before}{_BEGIN}\n\n{compiling.table(compiled)}\n\n{_END}{after}", encoding="utf-8")
+    return _differences(written.strip(), compiling.table(compiled)) if options.check else 0
+
+
+def _differences(written: str, now: str) -> int:
+    """Print the lines of the table that are not what is compiled now; 1 if there are any.
+
+    Another NVRTC gives other registers: with one that did not make the table, there is nothing to compare.
+    """
+    from minicnn.backends.cuda import compiling
+
+    versions = [compiling.said_version(text) for text in (written, now)]
+    if versions[0] and versions[0] != versions[1]:
+        print(f"kernels/README.md is of NVRTC {versions[0]}; not compared with {versions[1]}")
+        return 0
+    changed = list(unified_diff(written.splitlines(), now.splitlines(), "written", "compiled", n=0, lineterm=""))
+    print(*changed, sep="\n", end="\n" if changed else "")
+    if changed:
+        print("kernels/README.md is not what the kernels take; run `minicnn kernels compile --table`")
+    return 1 if changed else 0
 
 
 def sanitize(options: argparse.Namespace) -> int:

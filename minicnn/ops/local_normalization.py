@@ -19,11 +19,64 @@ class ChannelWindowSum(Function):
         self.before, self.after = before, after
 
     def forward(self, x: Array) -> Array:
-        return self.backend.normalization.channel_window_sum(x, self.before, self.after)
+        return self.backend.local_normalization.channel_window_sum(x, self.before, self.after)
 
     def backward(self, gy: Tensor) -> Tensor:
         out: Tensor = ChannelWindowSum(self.after, self.before)(gy)
         return out
+
+
+class LocalResponseNorm(Function):
+    """y = x s^-beta, and s = k + share W(x^2) as an auxiliary output; W sums over the window of channels."""
+
+    aux = 1
+
+    def __init__(self, before: int, after: int, share: float, beta: float, k: float) -> None:
+        self.before, self.after, self.share, self.beta, self.k = before, after, share, beta, k
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        self.keep_inputs(0)
+        self.keep_outputs(1)
+        kernels, window = self.backend.local_normalization, (self.before, self.after)
+        out: tuple[Array, Array] = kernels.local_response_norm(x, *window, self.share, self.beta, self.k)
+        return out
+
+    def backward(self, gy: Tensor | None, gs: Tensor | None) -> Tensor | None:
+        (x,), (s,), gx = self.kept_inputs(), self.kept_outputs(), None
+        if gy is not None:
+            gx = LocalResponseNormGrad(self.before, self.after, self.share, self.beta)(gy, x, s)
+        if gs is not None:
+            through = ChannelWindowSum(self.after, self.before)(gs) * x * (2.0 * self.share)
+            gx = through if gx is None else gx + through
+        return gx
+
+
+class LocalResponseNormGrad(Function):
+    """The gradient of LocalResponseNorm for x as a function of gy, x and s.
+
+    With c = 2 share beta, W' the window mirrored (W's adjoint)::
+
+        gx = gy s^-beta - c x W'(gy x s^(-beta - 1))
+    """
+
+    def __init__(self, before: int, after: int, share: float, beta: float) -> None:
+        self.before, self.after, self.share, self.beta = before, after, share, beta
+
+    def forward(self, gy: Array, x: Array, s: Array) -> Array:
+        self.keep_inputs(0, 1, 2)
+        kernels, window = self.backend.local_normalization, (self.before, self.after)
+        return kernels.local_response_norm_grad(gy, x, s, *window, self.share, self.beta)
+
+    def backward(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        gy, x, s = self.kept_inputs()
+        c, power = 2.0 * self.share * self.beta, s**-self.beta
+        steep = power / s  # s^(-beta - 1)
+        window = ChannelWindowSum(self.before, self.after)(u * x)
+        mirrored = ChannelWindowSum(self.after, self.before)(gy * x * steep)
+        ggy = u * power - c * x * steep * window
+        gx = -c * (u * mirrored + gy * steep * window)
+        gs = gy * steep * (c * (self.beta + 1.0) * x * window / s - self.beta * u)
+        return ggy, gx, gs
 
 
 @in_float32
@@ -58,7 +111,8 @@ def local_response_norm(
 
     Gradient
     --------
-    By composition; the window sum is linear, and its adjoint is the window mirrored. Any order.
+    ``gx = gy s^-beta - 2 a beta x W'(gy x s^(-beta - 1))``, with s what is raised to ``beta`` above and W' the sum over
+    the window mirrored. Any order.
 
     References
     ----------
@@ -78,9 +132,9 @@ def local_response_norm(
         raise checks.value_error(op, "input must be (N, C, ...) with at least one spatial axis", input=input)
     if size < 1:
         raise checks.value_error(op, f"size must be at least 1, got {size}", input=input)
-    energy = ChannelWindowSum(size // 2, (size - 1) // 2)(input * input)
     share = alpha / size if alpha_over_n else alpha
-    return input * (energy * share + k) ** -beta  # type: ignore[no-any-return]
+    y: Tensor = LocalResponseNorm(size // 2, (size - 1) // 2, share, beta, k)(input)
+    return y
 
 
 def _gaussian_mean(x: Tensor, size: int, sigma: float) -> Tensor:

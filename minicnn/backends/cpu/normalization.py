@@ -1,4 +1,4 @@
-"""Normalisation by statistics over axes, its gradient, and the two linear helpers beside it.
+"""Normalisation by statistics over axes, its gradient, and scaling by statistics that are given.
 
 Every norm is one computation on a view of five axes, ``(outer, repeats, groups, parts, run)``: statistics belong to
 (repeats, groups), affine parameters to (groups, parts). The kernels see it as ``(outer, repeats*groups, parts*run)``.
@@ -135,19 +135,6 @@ def _scale_shift(x, scale, shift, y):  # type: ignore[no-untyped-def]
             target[i] = source[i] * s + t
 
 
-@kernel
-def _channel_window_sum(x, y, before, after):  # type: ignore[no-untyped-def]
-    batch, channels, length = x.shape
-    for task in prange(batch * channels):
-        n, c = np.int64(task) // channels, np.int64(task) % channels
-        target = y[n, c]
-        target[:] = 0
-        for k in range(max(c - before, 0), min(c + after + 1, channels)):
-            source = x[n, k]
-            for i in range(length):
-                target[i] += source[i]
-
-
 def _rows(x: Array, view: Shape) -> tuple[Array, bool]:
     """``x`` as (outer, rows, length); a tiny length is first joined with the outer axis, by a transposed copy."""
     outer, repeats, groups, parts, run = view
@@ -206,12 +193,3 @@ def scale_shift(x: Array, scale: Array, shift: Array, view: Shape) -> Array:
     y = empty_like(rows)
     _scale_shift.sized(x.size, rows, np.ascontiguousarray(scale), np.ascontiguousarray(shift), y)
     return _back(y, moved, view, x.shape)
-
-
-def channel_window_sum(x: Array, before: int, after: int) -> Array:
-    """Sums over the channels ``c - before .. c + after`` of ``x`` (N, C, ...); channels outside count as zero."""
-    rows = np.ascontiguousarray(x).reshape(*x.shape[:2], -1) if x.size else x
-    y = empty_like(rows)
-    if x.size:
-        _channel_window_sum(rows, y, before, after)
-    return y.reshape(x.shape)

@@ -113,14 +113,28 @@ def compile_all(job: tuple[str, str]) -> Compiled:
     return Compiled(stem, real, resources, tuple(errors))
 
 
+def version() -> str:
+    """NVRTC's, as ``13.0``."""
+    from cuda.bindings import nvrtc
+
+    _, major, minor = nvrtc.nvrtcVersion()
+    return f"{major}.{minor}"
+
+
+def said_version(text: str) -> str:
+    """The version that a text of :func:`table` was made by, or ""."""
+    found = re.search(r"NVRTC (\d+\.\d+), ", text)
+    return found[1] if found else ""
+
+
 def table(compiled: list[Compiled]) -> str:
-    """A Markdown table of every kernel: registers on each architecture, shared memory and spills (float32)."""
-    head = f"| kernel | {' | '.join(f'registers {a}' for a in ARCHITECTURES)} | shared bytes | spilled bytes |"
-    lines = [head, "| --- |" + " ---: |" * (len(ARCHITECTURES) + 2)]
+    """A Markdown table of what every kernel takes in float32; where architectures differ, each one's number."""
+    head = f"NVRTC {version()}, {' / '.join(ARCHITECTURES)} where they differ:"
+    lines = [head, "", "| kernel | registers | shared bytes | spilled bytes |", "| --- |" + " ---: |" * 3]
     for each in (c for c in compiled if c.real == "float32"):
         for kernel in sources.kernels(each.stem).values():
-            taken = [each.resources[a][kernel.name] for a in ARCHITECTURES]
-            numbers = *(r.registers for r in taken), max(r.shared for r in taken), max(r.spilled for r in taken)
+            taken = (each.resources[a][kernel.name] for a in ARCHITECTURES)
+            cells = [" / ".join(map(str, n if len(set(n)) > 1 else n[:1])) for n in zip(*taken, strict=True)]
             label = f"{each.stem}.{kernel.name}" + (" (device only)" if kernel.device_only else "")
-            lines.append(f"| {label} | {' | '.join(map(str, numbers))} |")
+            lines.append(f"| {label} | {' | '.join(cells)} |")
     return "\n".join(lines)

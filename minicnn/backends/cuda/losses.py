@@ -9,6 +9,7 @@ launches, the wait costs the latency of one launch a step: forward is done by th
 import numpy as np
 
 from minicnn.backends.cuda import seam
+from minicnn.backends.cuda.softmax import row_threads
 from minicnn.core.types import Array
 
 _THREADS = 256  # ROW_THREADS of the kernels
@@ -16,7 +17,7 @@ _THREADS = 256  # ROW_THREADS of the kernels
 
 def _mapping(classes: int, positions: int, rows: int) -> tuple[int, int]:
     """Threads for each row, and blocks."""
-    width = 32 if positions == 1 and classes > 1 else 1
+    width = row_threads(rows, classes, positions)
     return width, -(-rows * width // _THREADS)
 
 

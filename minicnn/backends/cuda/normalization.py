@@ -1,4 +1,4 @@
-"""Normalisation by statistics over axes, its gradient, and the two linear helpers beside it.
+"""Normalisation by statistics over axes, its gradient, and scaling by statistics that are given.
 
 Every norm is one computation on a view of five axes, ``(outer, repeats, groups, parts, run)``: statistics belong to
 (repeats, groups), affine parameters to (groups, parts). The kernels (``kernels/normalization.cu``) see it as
@@ -153,14 +153,4 @@ def scale_shift(x: Array, scale: Array, shift: Array, view: Shape) -> Array:
         grid = -(-lines * across // THREADS), min(-(-length // (16 * across)), 65535)
         arrays = seam.contiguous(x), seam.contiguous(scale), seam.contiguous(shift), y
         seam.launch("normalization.scale_shift", grid, (across, THREADS // across), *arrays, lines, rows, length)
-    return y
-
-
-def channel_window_sum(x: Array, before: int, after: int) -> Array:
-    """Sums over the channels ``c - before .. c + after`` of ``x`` (N, C, ...); channels outside count as zero."""
-    y = seam.empty(x.shape, x.dtype)
-    if x.size:
-        channels = x.shape[1]
-        sizes = channels, x.size // (x.shape[0] * channels), min(before, channels), min(after, channels), x.size
-        seam.elementwise("normalization.channel_window_sum", x.size, seam.contiguous(x), y, *sizes)
     return y

@@ -46,9 +46,10 @@ def gather_planes(x: Array, index: Array) -> Array:
 def scatter_planes(gy: Array, index: Array, size: Shape) -> Array:
     """The adjoint: ``gx[n, c].flat[index[n, c, i]] += gy[n, c, i]``, negative indices dropped; deterministic."""
     gx = seam.empty((*gy.shape[:-2], *size), gy.dtype)
+    index = seam.contiguous(index)
     head, following = _links(index, gx.shape)
     sizes = prod(size), prod(gy.shape[-2:]), gx.size
-    seam.elementwise("pooling.sum_links", gx.size, seam.contiguous(gy), head, following, gx, *sizes)
+    seam.elementwise("pooling.sum_links", gx.size, seam.contiguous(gy), index, head, following, gx, *sizes)
     return gx
 
 
@@ -63,10 +64,11 @@ def scatter_planes_atomic(gy: Array, index: Array, size: Shape) -> Array:
 def last_writers(index: Array, size: Shape) -> Array:
     """The indices with -1 in place of all but the last of equal ones in a plane: what plain assignment keeps."""
     index = seam.contiguous(index).astype(np.int32)
-    head, following = _links(index, (*index.shape[:-2], *size))
+    last = seam.xp().full((*index.shape[:-2], *size), -1, np.int32)
     kept = seam.empty(index.shape, np.int32)
     sizes = prod(size), prod(index.shape[-2:]), kept.size
-    seam.elementwise("pooling.last_writers", kept.size, index, head, following, kept, *sizes)
+    seam.elementwise("pooling.mark_last", kept.size, index, last, *sizes)
+    seam.elementwise("pooling.last_writers", kept.size, index, last, kept, *sizes)
     return kept
 
 

@@ -5,7 +5,16 @@ from math import prod
 from minicnn.backends.cuda import seam
 from minicnn.core.types import Array
 
-WARP = 32
+WARP, BLOCK = 32, 256
+LONG = 1024  # classes from which a block has work enough with one row
+FEW = 4096  # rows from which a warp for each keeps a large GPU busy (132 multiprocessors, 32 warps on each)
+
+
+def row_threads(rows: int, classes: int, positions: int) -> int:
+    """How many threads share a row: a block, a warp or one (``kernels/softmax.cu`` says why)."""
+    if positions > 1 or classes == 1:
+        return 1
+    return BLOCK if classes >= LONG and rows < FEW else WARP
 
 
 def softmax(x: Array, axis: int) -> Array:
@@ -27,4 +36,5 @@ def softmax_grad(gy: Array, y: Array, axis: int) -> Array:
 def _rows(x: Array, axis: int) -> tuple[tuple[int, int, int], int]:
     """Rows, classes, positions; and how many threads share a row."""
     classes, positions = x.shape[axis], prod(x.shape[axis:][1:])
-    return (x.size // classes, classes, positions), WARP if positions == 1 else 1
+    rows = x.size // classes
+    return (rows, classes, positions), row_threads(rows, classes, positions)

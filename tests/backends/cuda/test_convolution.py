@@ -9,8 +9,8 @@ import minicnn as mc
 from minicnn.backends.convolution import PASSES, Problem
 from minicnn.backends.cpu import convolution as cpu
 from minicnn.backends.cuda import convolution as table
-from minicnn.backends.cuda import emulator, recording
-from minicnn.backends.cuda.convolution import thresholds
+from minicnn.backends.cuda import emulator, recording, seam
+from minicnn.backends.cuda.convolution import implicit_gemm, thresholds
 from minicnn.backends.cuda.device import CupyRuntime
 from minicnn.backends.cuda.emulator import compiler
 from minicnn.core.device import device as find_device
@@ -33,6 +33,9 @@ PROBLEMS = {
     "pixels of small maps": Problem(5, 1, 7, 9, 4, 3, 4, 3, 1, 1),
     "pixels apart": Problem(2, 1, 4, 6, 9, 8, 4, 5, 1, 1, 3, 2, 1, 1),
     "one window": Problem(5, 1, 3, 7, 4, 5, 1, 1, 4, 5),
+    "whole fours": Problem(2, 2, 8, 6, 6, 12, 6, 12, 3, 3, 1, 1, 1, 4, 1, 4),
+    "fours in rows apart": Problem(2, 1, 4, 66, 9, 8, 5, 8, 3, 1, 2, 1, 1, 0),
+    "four taps": Problem(2, 1, 3, 5, 6, 9, 5, 8, 2, 2),
 }
 
 
@@ -120,11 +123,46 @@ def test_large_tiles_equal_the_definition(backend, monkeypatch):
     for p in (
         Problem(4, 1, 66, 130, 7, 6, 7, 6, 3, 3, 1, 1, 1, 1),
         Problem(5, 2, 140, 134, 9, 11, 5, 4, 2, 3, 2, 3, 1, 1),
+        Problem(3, 1, 72, 130, 6, 12, 6, 12, 3, 3, 1, 1, 1, 4, 1, 4),
     ):
         check(backend, "implicit_gemm", p)
 
 
-@pytest.mark.parametrize("problem", ["all options", "stride beyond the window"])
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_the_literal_variant_equals_the_definition(backend, problem):
+    p, literal = PROBLEMS[problem], implicit_gemm.of("_1", 0)
+    x, w, gy, bias = given = arrays(p)
+    dx, dw, dgy, dbias = map(backend.arrays.asarray, given)
+    for which, taken in (("forward", (dx, dw, dbias)), ("input_grad", (dgy, dw)), ("weight_grad", (dgy, dx))):
+        with seam.on(backend.runtime):
+            got = getattr(literal, which)(*taken, p)
+        expected = defined(which, p, x, w, gy, bias)
+        np.testing.assert_allclose(backend.to_host(got), expected, atol=1e-12 * np.abs(expected).max(), err_msg=which)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("problem", ["whole fours", "fours in rows apart", "four taps", "pixels", "many channels"])
+def test_an_array_that_begins_off_the_grid_of_loads_changes_nothing(backend, monkeypatch, problem, dtype):
+    p, given = PROBLEMS[problem], arrays(PROBLEMS[problem], dtype)
+
+    def shifted(a):
+        return backend.arrays.asarray(np.append(dtype(7), a))[1:].reshape(a.shape)
+
+    for blocks in (thresholds.BLOCKS, 1):  # small tiles, large ones
+        monkeypatch.setattr(thresholds, "BLOCKS", blocks)
+        for name in ["implicit_gemm", TF32][: 1 if dtype == np.float64 else 2]:
+            for which in PASSES:
+                left, right = {"forward": (1, 0), "input_grad": (1, 2), "weight_grad": (2, 0)}[which]
+                whole = on_device(backend, name, which, p, *given)
+                for moved in ((left,), (right,), (left, right)):
+                    some = [shifted(a) if i in moved else backend.arrays.asarray(a) for i, a in enumerate(given)]
+                    x, w, gy, bias = some
+                    taken = {"forward": (x, w, bias), "input_grad": (gy, w), "weight_grad": (gy, x)}[which]
+                    got = backend.to_host(getattr(backend.convolution, which)(*taken, p, name))
+                    np.testing.assert_array_equal(got, whole, err_msg=f"{name} {which} {moved}")
+
+
+@pytest.mark.parametrize("problem", ["all options", "stride beyond the window", "whole fours"])
 def test_fragments_of_tensor_cores_are_put_together_rightly(backend, problem):
     p = PROBLEMS[problem]
     check(backend, TF32, p, table.ALGORITHMS[TF32].ERROR, np.float32)
@@ -284,6 +322,7 @@ def test_no_pass_claims_more_workspace_than_the_limit(name):
 SHORT = {  # few terms: every barrier is one of 256 threads of the system
     "several blocks": Problem(1, 1, 2, 66, 7, 10, 7, 10, 2, 1, 1, 1, 1, 0),
     "large tiles": Problem(1, 1, 65, 65, 6, 11, 6, 11, 1, 1),
+    "large tiles in fours": Problem(1, 1, 68, 65, 6, 12, 6, 12, 1, 1),
     "a filter a channel": Problem(2, 2, 2, 2, 5, 5, 3, 3, 3, 3, 2, 2, 1, 1),
     "tiles of images": Problem(2, 1, 2, 3, 5, 6, 5, 6, 3, 3, 1, 1, 1, 1),
     "pixels": Problem(1, 1, 3, 2, 16, 16, 16, 16, 1, 1),
@@ -295,7 +334,7 @@ SHORT = {  # few terms: every barrier is one of 256 threads of the system
 def test_sanitizers_find_no_race_and_no_overrun_in_the_large_tiles(monkeypatch, tmp_path):
     emulated = find_device("cuda-emulated").backend
     monkeypatch.setattr(thresholds, "BLOCKS", 1)  # so that they are taken
-    with recording.recording(tmp_path, copies=1, stems=["convolution_gemm"]) as launched:
+    with recording.recording(tmp_path, copies=3, stems=["convolution_gemm"]) as launched:
         for p in SHORT.values():
             check(emulated, "implicit_gemm", p, 1e-2, np.float32)
     assert launched >= {f"convolution_gemm.{which}" for which in PASSES}

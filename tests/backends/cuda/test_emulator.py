@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from minicnn.backends.cuda import load_emulated, seam, sources
+from minicnn.backends.cuda import recording as recorded
 from minicnn.backends.cuda.emulator import compiler
 from minicnn.backends.cuda.recording import recording, replay
 
@@ -185,6 +186,19 @@ def test_launches_that_differ_in_a_number_or_a_null_pointer_are_recorded(device:
             seam.launch("faults.from_lanes", 1, 20, x, y, source)
         seam.launch("faults.from_lanes", 1, 10, x, y, 1)
     assert len(list((tmp_path / "faults-float32").iterdir())) == 3
+
+
+@pytest.mark.slow
+def test_a_fault_behind_many_launches_is_found(device: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorded, "_THREADS", 200)  # several runs of the program
+    x = device.arrays.zeros(64, np.float32)
+    with recording(tmp_path, copies=20):
+        for source in range(20):
+            seam.launch("faults.from_lanes", 1, 20, x, x, source)
+        seam.launch("faults.reversed_without_barrier", 1, 64, x, device.arrays.zeros(64, np.float32))
+    (finding,) = replay(tmp_path, "thread")
+    assert finding.launches == 21
+    assert "data race" in finding.report
 
 
 @pytest.mark.slow

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from minicnn.backends.cpu import activations as cpu_activations
+from minicnn.backends.cpu import local_normalization as cpu_local
 from minicnn.backends.cpu import losses as cpu_losses
 from minicnn.backends.cpu import normalization as cpu_norms
-from minicnn.backends.cuda import normalization, seam
+from minicnn.backends.cuda import normalization, seam, softmax
 from minicnn.core import rng
 
 VIEWS = {
@@ -78,6 +79,21 @@ def test_a_mean_far_from_zero_costs_no_digits(backend: Any, sliced: bool, monkey
     np.testing.assert_allclose(y, exact, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("centre", [0.0, 1e4, -1e4])
+@pytest.mark.parametrize("outer", [1, 40])
+def test_one_reading_gives_mean_and_variance_as_float64_does(backend: Any, centre: float, outer: int) -> None:
+    """Rows of 700 and 28 000 elements, one block each; an element far from all others comes first in the second row."""
+    view = (outer, 2, 2, 1, 700)
+    x, *_ = drawn(view, np.float32, centre)
+    x[0, 1, 0, 0, 0] = centre + 300.0
+    (dx,) = there(backend, x)
+    _, mean, var = (backend.to_host(a) for a in backend.normalization.normalize(dx, None, None, view, 1e-5))
+    wide = x.astype(np.float64)
+    exact = wide.mean((0, 3, 4)).ravel()
+    np.testing.assert_allclose(mean, exact, rtol=6e-8, atol=1e-7)  # what rounding it to float32 leaves
+    np.testing.assert_allclose(var, wide.var((0, 3, 4)).ravel(), rtol=1e-6)
+
+
 def test_rows_beyond_a_grids_second_axis_and_long_lines(backend: Any) -> None:
     x = np.arange(3 * 5 * 4000, dtype=np.float32).reshape(3, 5, 4000) % 97
     scale, shift = np.arange(5, dtype=np.float32), np.ones(5, np.float32)
@@ -88,15 +104,32 @@ def test_rows_beyond_a_grids_second_axis_and_long_lines(backend: Any) -> None:
 
 @pytest.mark.parametrize(("before", "after"), [(0, 0), (2, 2), (0, 3), (9, 9)])
 def test_channel_windows_reach_over_the_ends(backend: Any, before: int, after: int) -> None:
-    x = np.random.default_rng(2).standard_normal((2, 5, 3, 7))
-    mine = backend.to_host(backend.normalization.channel_window_sum(*there(backend, x), before, after))
-    np.testing.assert_allclose(mine, cpu_norms.channel_window_sum(x, before, after), atol=1e-14)
+    source = np.random.default_rng(2)
+    x, gy = source.standard_normal((2, 2, 5, 3, 7))
+    mine = backend.to_host(backend.local_normalization.channel_window_sum(*there(backend, x), before, after))
+    reach = np.abs(np.subtract.outer(np.arange(5), np.arange(5)))
+    inside = np.where(np.tri(5, dtype=bool), reach <= before, reach <= after).astype(float)  # [c, j]: j in c's window
+    np.testing.assert_allclose(mine, np.einsum("cj,njhw->nchw", inside, x), atol=1e-14)
+    np.testing.assert_allclose(mine, cpu_local.channel_window_sum(x, before, after), atol=1e-14)
+    for dtype, tolerance in ((np.float64, 1e-13), (np.float32, 2e-6)):
+        given, slope = x.astype(dtype), gy.astype(dtype)
+        y, s = cpu_local.local_response_norm(given, before, after, 0.3, 0.75, 2.0)
+        gx = cpu_local.local_response_norm_grad(slope, given, s, before, after, 0.3, 0.75)
+        dy, ds = backend.local_normalization.local_response_norm(*there(backend, given), before, after, 0.3, 0.75, 2.0)
+        dgx = backend.local_normalization.local_response_norm_grad(
+            *there(backend, slope, given), ds, before, after, 0.3, 0.75
+        )
+        assert_close([backend.to_host(a) for a in (dy, ds, dgx)], [y, s, gx], tolerance)
+        exact = 2.0 + 0.3 * np.einsum("cj,njhw->nchw", inside, x * x)
+        np.testing.assert_allclose(y, x * exact**-0.75, rtol=tolerance * 10)
+        outer = np.einsum("jc,njhw->nchw", inside, gy * x * exact**-1.75)
+        np.testing.assert_allclose(gx, gy * exact**-0.75 - 0.45 * x * outer, atol=tolerance * 10)
 
 
 # -- losses ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("classes", "positions"), [(3, 1), (40, 1), (1, 1), (70, 1), (5, 30), (1, 4)])
+@pytest.mark.parametrize(("classes", "positions"), [(3, 1), (40, 1), (1, 1), (70, 1), (1027, 1), (5, 30), (1, 4)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_losses_of_many_rows(backend: Any, classes: int, positions: int, dtype: Any) -> None:
     source, rows = np.random.default_rng(5), 23
@@ -125,6 +158,42 @@ def test_the_first_wrong_label_is_found_among_several_blocks(backend: Any, posit
     expected = cpu_losses.softmax_cross_entropy(z, labels, None, -100, 0.0)[5]
     found = backend.losses.softmax_cross_entropy(*there(backend, z, labels), None, -100, 0.0)[5]
     assert found == expected == 412 * positions - 1
+
+
+@pytest.mark.parametrize("rows", [3, 40])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_block_for_a_row_and_a_warp_for_a_row_give_the_same_softmax(
+    backend: Any, rows: int, dtype: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = np.random.default_rng(6)
+    z, gy = (source.standard_normal((2, rows, 1500)) * 4).astype(dtype)
+    z[1, 1499], z[2, 3] = -np.inf, np.nan
+    labels = source.integers(0, 1500, (rows, 1))
+    tolerance = {2: 2e-3, 4: 1e-5, 8: 1e-12}[z.itemsize]
+    wide = z.astype(np.float64)
+    exact = np.exp(wide - wide.max(1, keepdims=True))
+    exact /= exact.sum(1, keepdims=True)
+    slope = exact * (gy - (gy * exact).sum(1, keepdims=True))
+    with np.errstate(divide="ignore"):
+        logs = -np.log(exact)  # infinite where a class is impossible
+    smoothed = 0.9 * logs[np.arange(rows), labels[:, 0]] + 0.1 * logs.mean(1)
+    for few, width in ((softmax.FEW, 256), (0, 32)):
+        monkeypatch.setattr(softmax, "FEW", few)
+        assert softmax.row_threads(rows, 1500, 1) == width
+        dz, dgy, dlabels = there(backend, z, gy, labels)
+        p = backend.softmax.softmax(dz, 1)
+        gz = backend.softmax.softmax_grad(dgy, p, 1)
+        losses, q, *_ = backend.losses.softmax_cross_entropy(dz.reshape(rows, 1500, 1), dlabels, None, -100, 0.1)
+        np.testing.assert_allclose(backend.to_host(p), exact, rtol=tolerance, atol=tolerance * 1e-3)
+        np.testing.assert_array_equal(backend.to_host(q)[:, :, 0], backend.to_host(p))
+        np.testing.assert_allclose(backend.to_host(gz), slope, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(backend.to_host(losses)[:, 0], smoothed, rtol=tolerance)
+
+
+def test_a_block_takes_a_row_only_if_rows_are_long_and_few() -> None:
+    assert softmax.row_threads(8, 1024, 1) == 256
+    assert softmax.row_threads(8, 1023, 1) == softmax.row_threads(softmax.FEW, 1024, 1) == 32
+    assert softmax.row_threads(8, 1024, 2) == softmax.row_threads(8, 1, 1) == 1
 
 
 @pytest.mark.parametrize("positions", [1, 2])

@@ -33,6 +33,28 @@ def test_ties_nan_and_infinities(twins: Twins, window: Window2d, dtype: type) ->
     twins.agree("pooling.last_writers", np.abs(index), (15, 18))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_place_that_every_output_hits_is_summed_in_one_reading(twins: Twins, dtype: type) -> None:
+    """40 000 outputs on one place: the search for the next one each time would take 1.6 thousand million steps."""
+    gy = np.full((1, 2, 200, 200), 0.1, dtype)
+    index = np.zeros(gy.shape, np.int32)
+    index[0, 1] = RNG.integers(-1, 9, (200, 200))
+    gx = twins.result("pooling.scatter_planes", gy, index, (3, 3))
+    assert gx[0, 0].ravel()[1:].tolist() == [0] * 8
+    np.testing.assert_allclose(gx[0, 0, 0, 0], 40_000 * float(gy[0, 0, 0, 0]), rtol=2e-5)
+    counts = np.bincount(index[0, 1].ravel() + 1, minlength=10)[1:]
+    np.testing.assert_allclose(gx[0, 1].ravel(), counts * float(gy[0, 0, 0, 0]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("side", [3, 30])
+def test_long_and_short_lists_add_up_in_the_order_of_the_outputs(twins: Twins, side: int) -> None:
+    gy = np.zeros((1, 1, side, side))
+    gy.ravel()[:4] = 1e16, 1.0, -1e16, 1.0  # 1 in this order
+    for index in (np.zeros(gy.shape, np.int32), np.arange(side * side, dtype=np.int32).reshape(gy.shape) // 4):
+        gx = twins.result("pooling.scatter_planes", gy, index, (side, side))
+        assert gx[0, 0, 0, 0] == 1.0
+
+
 def test_windows_in_the_padding_have_no_index(twins: Twins) -> None:
     window = Window2d((1, 1), (1, 1), (2, 0))  # which no op allows; index -1 gathers 0 and scatters nothing
     x = RNG.standard_normal((1, 2, 3, 3))

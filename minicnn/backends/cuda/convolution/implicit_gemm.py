@@ -2,6 +2,7 @@
 
 No columns go through memory; ``kernels/convolution_gemm.cu`` has the three products and their tiles. All options of all
 passes are one kernel each. The weight gradient's long sums are cut into parts, by sizes alone, and joined in order.
+``_1`` is the literal variant of each kernel, which is there to be read; nothing but tests and sanitizers calls it.
 
 ``implicit_gemm_tf32`` is the same on tensor cores: factors are rounded to 10 bits of mantissa, sums stay float32. It is
 never chosen by rule, and refuses float64. float16 loses nothing by it, so ``implicit_gemm`` is that for float16, but on
@@ -22,7 +23,7 @@ from minicnn.backends.cuda.sources import sum_type
 from minicnn.core.types import Array
 
 THREADS = 256
-LARGE, SMALL = 128, 64  # rows and columns of a tile
+LARGE, SMALL, LITERAL = 128, 64, 16  # rows and columns of a tile
 MOST = 1 << 30  # terms, windows and inputs that the kernels count in int
 
 
@@ -85,9 +86,9 @@ def weight_grad(suffix: str, gy: Array, x: Array, p: Problem) -> Array:
 
 
 def _kernels(suffix: str, x: Array) -> str:
-    if suffix and x.dtype == np.float64:
+    if suffix == "_tf32" and x.dtype == np.float64:
         raise TypeError("conv_algorithm: 'implicit_gemm_tf32' rounds to 10 bits; it takes no float64, got float64")
-    return "_tf32" if x.itemsize == 2 and seam.runtime().has_tf32 else suffix
+    return suffix or ("_tf32" if x.itemsize == 2 and seam.runtime().has_tf32 else "")
 
 
 def _cut(suffix: str, which: str, p: Problem) -> Cut:
@@ -102,17 +103,21 @@ def _cut(suffix: str, which: str, p: Problem) -> Cut:
     if which == "weight_grad":
         parts, length = _parts(p, large)
     small = not suffix and (rows <= SMALL or columns <= SMALL or large * parts < thresholds.BLOCKS // 4)
-    tile = SMALL if small else LARGE
+    tile = SMALL if small else LITERAL if suffix == "_1" else LARGE
     name = f"convolution_gemm.{which}{'_small' if small else suffix}"
     return Cut(name, -(-rows // tile), -(-columns // tile), times * parts, parts, length)
 
 
 def _parts(p: Problem, blocks: int) -> tuple[int, int]:
-    """Parts of the sum over windows, and their length: enough blocks, no sum too long or too short, bounded memory."""
+    """Parts of the sum over windows, and their length: enough blocks, no sum too long or too short, bounded memory.
+
+    The length is a multiple of 4, so that parts begin where loads of four neighbours do.
+    """
     terms = p.images * p.out_h * p.out_w
     length = max(thresholds.SHORTEST_SUM, -(-terms * blocks // thresholds.BLOCKS))
     length = min(length, thresholds.LONGEST_SUM)
     length = max(length, -(-terms * p.out_channels * p.taps * 8 // thresholds.WORKSPACE))
+    length += -length % 4
     return max(1, -(-terms // length)), length
 
 
