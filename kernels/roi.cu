@@ -7,6 +7,7 @@
 // gather_bins        y[i] = x[index[i]], 0 where the index is negative (its adjoint is indexing.cu's add_runs)
 // roi_align          y[k, c, i, j] = mean over the bin's samples, or the sample `chosen`; a thread for each bin and channel
 // roi_align_choice   which sample of the bin is the greatest, the first among equals
+//                    One variant of each of these, because an output reads its own cells and few others read the same
 //
 // roi_align_adjoint_atomic  1. literal: one thread for each bin and channel spreads each sample over its four cells, with
 //                           float atomics; work in proportion to the samples, not reproducible

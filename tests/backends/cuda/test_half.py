@@ -27,6 +27,8 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "average_pooling.avg_pool2d": (X, WINDOW, (5, 4), True, None),
     "average_pooling.avg_pool2d_adjoint": (Y, WINDOW, (10, 8), False, None),
     "average_pooling.adaptive_avg_pool2d": (X, (1, 1)),
+    "local_normalization.local_response_norm": (X, 1, 1, 0.3, 0.75, 2.0),
+    "local_normalization.local_response_norm_grad": (X[::-1], X, np.abs(X) + np.float16(1), 1, 1, 0.3, 0.75),
     "unfold.unfold": (X, WINDOW, (5, 4)),
     "unfold.fold": (RNG.standard_normal((2, 27, 20)).astype(np.float16), WINDOW, (10, 8), (5, 4)),
     "indexing.add_rows": (RNG.standard_normal((90, 3)).astype(np.float16), RNG.integers(0, 4, 90), 4),
