@@ -84,9 +84,12 @@ def test_a_failure_shows_the_report_and_how_to_repeat_it(project):
 def test_a_seed_is_drawn_and_repeats_the_run(project):
     source = RULES + "def test_draw(gradcheck):\n    print('drawn', gradcheck.seed, gradcheck.rng.normal())\n"
     draw = re.compile(r"drawn (\d+) (\S+)")
-    first = draw.search(lines(project(source, "--gradcheck", "-s")))
-    again = draw.search(lines(project(source, "--gradcheck", "-s", "--gradcheck-seed", first.group(1))))
-    other = draw.search(lines(project(source, "--gradcheck", "-s")))
+
+    def drawn(*args):  # in processes of their own: -s prints past what pytester captures when tests run side by side
+        return draw.search(lines(project(source, "--gradcheck", "-s", *args, process=True)))
+
+    first = drawn()
+    again, other = drawn("--gradcheck-seed", first.group(1)), drawn()
     assert again.groups() == first.groups() != other.groups()
 
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from minicnn.backends import cpu
+from minicnn.backends.cuda import Backend, load_emulated
 from minicnn.core.device import device as find_device
 
 TOLERANCE = {8: 1e-12, 4: 2e-5}
+
+
+@cache
+def emulated() -> Backend:
+    """The emulated device, for tests that look behind its arrays."""
+    return load_emulated()
 
 
 class Twins:
