@@ -69,6 +69,15 @@ def command(options: argparse.Namespace) -> int:
     record = _earlier(options.out)
     record["kind"] = "minicnn gpu-report"
     stages = record.setdefault("stages", {})
+    if options.markdown and "parity" not in wanted and "errors" not in stages.get("parity", {}):
+        raise ValueError("gpu-report: --markdown shows what the stage parity measured; it is not in the result")
+    for name in wanted:
+        other = stages.get(name, {}).get("passed") and stages[name].get("asked") != _asked(name, options)
+        if other and not options.again:
+            raise ValueError(
+                f"gpu-report: {options.out} holds the stage {name} of other works; name another file with --out, or "
+                "replace it with --again"
+            )
     try:
         _ = place.backend
     except DeviceUnavailableError as error:
@@ -104,7 +113,7 @@ def _run(
 
     start = time.monotonic()
     before = earlier["seconds"] if earlier.get("partial") else 0.0
-    so_far: dict[str, Any] = {}
+    so_far = {part: kept for part, kept in earlier.items() if part not in {"passed", "partial", "troubles"}}
 
     def write(facts: dict[str, Any]) -> dict[str, Any]:
         seconds = round(before + time.monotonic() - start, 1)
@@ -156,21 +165,25 @@ def _page(stages: dict[str, Any]) -> str:
     """Tolerance and largest error of each op, as the stage ``parity`` measured them."""
     from minicnn.testing.parity import tolerance
 
-    stage = stages.get("parity", {})
-    if "errors" not in stage:
-        raise ValueError("gpu-report: --markdown shows what the stage parity measured; it is not in the result")
+    stage = stages["parity"]
     machine, dtypes = stage["machine"], ("float64", "float32")
     lines = [
         "# Tolerance and error of every operation", "",
         f"Written by `minicnn gpu-report --device {machine['device']} --stages parity --markdown`,",
         f"{stage['time'][:10]}: the largest difference of a value or first gradient from the CPU's, over the largest",
-        "number of the CPU's, and what is allowed.", "",
+        "number of the CPU's (plus 0.001 in float64, 0.03 in float32, for what is left where terms cancel), and what",
+        "is allowed.", "",
         "| op | allowed, float64 | largest | allowed, float32 | largest |", "| --- | --- | --- | --- | --- |",
     ]  # fmt: skip
     for op, errors in sorted(stage["errors"].items()):
-        cells = [f"{tolerance(op, dtype):.0e} | {errors.get(dtype, 0.0):.1e}" for dtype in dtypes]
+        cells = [f"{tolerance(op, dtype):.0e} | {_shown(errors, dtype)}" for dtype in dtypes]
         lines.append(f"| `{op}` | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _shown(errors: dict[str, float | None], dtype: str) -> str:
+    error = errors.get(dtype, "")
+    return "failed" if error is None else f"{error:.1e}" if error != "" else "-"
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:

@@ -43,10 +43,11 @@ def parity(task: Task) -> Facts:
     _compile_for_the_cpu(task)
     jobs = [(case, dtype, task.device) for case in _cases(task) for dtype in ("float64", "float32")]
     found = list(_spread(_parity, jobs, lambda job: (*job[:2], 0.0, "the process died")))
-    errors: dict[str, dict[str, float]] = {}
-    for case, dtype, error, _ in found:
+    errors: dict[str, dict[str, float | None]] = {}  # None: a case failed
+    for case, dtype, error, trouble in found:
         op = errors.setdefault(case.partition("/")[0], {})
-        op[dtype] = max(op.get(dtype, 0.0), error)
+        worst = op.get(dtype, 0.0)
+        op[dtype] = None if trouble or worst is None else max(worst, error)
     troubles = [f"{case} {dtype}: {trouble}" for case, dtype, _, trouble in found if trouble]
     bounds = {"relative": RELATIVE, "absolute": ABSOLUTE, "looser": LOOSER}
     return {"checks": len(jobs), "troubles": troubles, "tolerance": bounds, "errors": errors, "passed": not troubles}

@@ -131,7 +131,10 @@ class _BatchNorm(_TrackedNorm):
         return 1.0 / count if self.momentum is None else self.momentum
 
     def _batches_on_host(self, buffer: Tensor) -> int:
-        """The buffer's number, read back from the device only where someone else wrote it: reading waits for it."""
+        """The buffer's number, read back from the device only where someone else wrote it: reading waits for it.
+
+        Writes to the array behind the Tensor's back (``buffer.data[...]``) are not seen.
+        """
         storage, version, count = self._counted or (None, 0, 0)
         if storage is buffer.storage and version == storage.version:
             return count

@@ -25,13 +25,14 @@ def moved(function: Callable[..., Any], device: str) -> Callable[..., Any]:
         if isinstance(value, Tensor):
             return value.to(device)
         if isinstance(value, tuple | list):
-            return type(value)(there(v) for v in value)
+            parts = [there(v) for v in value]
+            return tuple(parts) if isinstance(value, tuple) else parts
         return value
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        result = function(*there(args), **{name: there(value) for name, value in kwargs.items()})
+        result = function(*map(there, args), **{name: there(value) for name, value in kwargs.items()})
         if isinstance(result, tuple | list):
-            return type(result)(y.cpu() if isinstance(y, Tensor) else y for y in result)
+            return tuple(y.cpu() if isinstance(y, Tensor) else y for y in result)  # a named one too
         return result.cpu() if isinstance(result, Tensor) else result
 
     return call

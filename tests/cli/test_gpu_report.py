@@ -211,6 +211,45 @@ def test_works_that_failed_are_tried_again_and_the_others_kept(tmp_path: Path, m
 
 
 @emulated
+def test_parts_that_were_complete_outlive_a_second_run_that_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = Parts(monkeypatch)
+    parts.fails.add("b")
+    assert report(tmp_path, "--stages", "kernels")[0] == 1
+    parts.fails.clear()
+    parts.breaks["b"] = KeyboardInterrupt()
+    code, stages = report(tmp_path, "--stages", "kernels")
+    assert code == 130
+    assert len(stages["kernels"]["second"]["rows"]) == 2
+
+
+@emulated
+def test_a_result_of_other_works_is_not_replaced_unless_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["--stages", "parity", "--only", "max_pool1d"]
+    assert report(tmp_path, *argv)[0] == 0
+    code, stages = report(tmp_path, "--stages", "parity", "--only", "max_pool1d/", "softsign")
+    assert code == 2
+    assert "holds the stage parity of other works" in capsys.readouterr().err
+    assert set(stages["parity"]["errors"]) == {"max_pool1d"}
+    assert report(tmp_path, *argv[:2], "--only", "softsign", "--again")[0] == 0
+
+
+@emulated
+def test_an_op_that_failed_is_shown_as_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "parity.md"
+    found = [("relu", "float64", 0.0, "other values"), ("relu", "float32", 1e-7, ""), ("relu/x", "float64", 1e-9, "")]
+    monkeypatch.setattr(gpu_stages, "_spread", lambda *args: iter(found))
+    code, stages = report(tmp_path, "--stages", "parity", "--only", "relu", "--markdown", str(page))
+    assert code == 1
+    assert stages["parity"]["errors"]["relu"]["float64"] is None
+    assert "| `relu` | 1e-12 | failed | 1e-05 | 1.0e-07 |" in page.read_text()
+    assert main(["gpu-report", "--stages", "smoke", "--out", str(tmp_path / "n.json"), "--markdown", str(page)]) == 2
+
+
+@emulated
 def test_an_error_keeps_the_parts_that_were_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = Parts(monkeypatch)
     parts.breaks["c"] = RuntimeError("no luck")

@@ -269,3 +269,13 @@ def test_normalize_of_zero_is_zero_with_a_finite_gradient():
     y.sum().backward()
     assert not y.detach().numpy().any()
     np.testing.assert_allclose(x.grad.numpy(), 1e12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_number_that_is_its_own_mean_gets_no_gradient_to_the_last_bit(dtype):
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        x, w, gy = (rng.standard_normal(shape).astype(dtype) for shape in ((3, 1), (1,), (3, 1)))
+        leaf = mc.tensor(x, requires_grad=True)
+        mc.ops.layer_norm(leaf, (1,), mc.tensor(w), None, 0.1).backward(mc.tensor(gy))
+        assert not leaf.grad.numpy().any()

@@ -108,8 +108,9 @@ def _normalize_grad(gy, x, weight, mean, var, eps, gx, gweight, gbias):  # type:
                         gweight[slot, g, r] += tx
                         sum_g += t * weight[g, r]
                         sum_gx += tx * weight[g, r]
-            scale = real(rstd)
-            lift = real(-rstd * sum_g / n)
+            alone = n == 1  # a number that is its own mean has no gradient, and rounding must not give it one
+            scale = real(0) if alone else real(rstd)
+            lift = real(0) if alone else real(-rstd * sum_g / n)
             slope = real(-rstd * rstd * sum_gx / n)
             for a in range(outer):
                 if run == 1:

@@ -46,7 +46,7 @@ class Runtime(Protocol):
         """Seconds that so many calls take on the device."""
 
     def uploader(self) -> Any:
-        """``start(host arrays)`` begins to copy them here, ``finish(started)`` gives the arrays."""
+        """``start(host arrays, mark())`` begins to copy them here, ``finish(started)`` gives the arrays."""
 
 
 class _Current(threading.local):

@@ -106,7 +106,7 @@ def _local_response_norm_paper(rng: np.random.Generator) -> Sample:
     return Sample((rng.standard_normal((2, 6, 2)), 5), {"alpha": 0.1, "k": 2.0, "alpha_over_n": False})
 
 
-@case("local_response_norm", variant="penalty", order=1, call=penalised("local_response_norm"))
+@case("local_response_norm", variant="penalty", call=penalised("local_response_norm"))
 def _local_response_norm_penalty(rng: np.random.Generator) -> Sample:
     return Sample((rng.standard_normal((1, 4, 2)), 3), {"alpha": 0.5, "k": 2.0})
 

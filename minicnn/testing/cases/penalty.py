@@ -20,7 +20,7 @@ def penalised(op: str) -> Any:
         import minicnn.ops
 
         with enable_grad():
-            leaf = x if x.requires_grad else Tensor(x.data, requires_grad=True)
+            leaf = x if x.requires_grad else Tensor(x.data, x.device, requires_grad=True)
             y = getattr(minicnn.ops, op)(leaf, *args, **kwargs)
             value = (y * y * y).sum()
             (g,) = grad([value], [leaf], create_graph=True)
