@@ -72,8 +72,8 @@ def command(options: argparse.Namespace) -> int:
     if options.markdown and "parity" not in wanted and "errors" not in stages.get("parity", {}):
         raise ValueError("gpu-report: --markdown shows what the stage parity measured; it is not in the result")
     for name in wanted:
-        other = stages.get(name, {}).get("passed") and stages[name].get("asked") != _asked(name, options)
-        if other and not options.again:
+        asked = _asked(name, options)
+        if stages.get(name, {}).get("passed") and stages[name].get("asked", asked) != asked and not options.again:
             raise ValueError(
                 f"gpu-report: {options.out} holds the stage {name} of other works; name another file with --out, or "
                 "replace it with --again"

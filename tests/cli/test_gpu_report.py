@@ -187,7 +187,8 @@ def test_what_passed_on_this_machine_is_measured_again_only_when_asked(
     assert parts.measured == list("abcd")
     report(tmp_path, "--stages", "kernels", "--again")
     assert parts.measured == list("abcd") * 2
-    report(tmp_path, "--stages", "kernels", "--algorithm", "all")
+    assert report(tmp_path, "--stages", "kernels", "--algorithm", "all")[0] == 2  # it would replace what is there
+    report(tmp_path, "--stages", "kernels", "--algorithm", "all", "--again")
     assert parts.measured == list("abcd") * 3
     path = tmp_path / "report.json"
     record = json.loads(path.read_text())

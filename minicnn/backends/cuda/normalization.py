@@ -118,6 +118,8 @@ def normalize_grad(
         arrays, sizes = (*inputs, *given, sums), (*seen.sizes, slices, *last)
         seam.launch("normalization.gradient_sums", grid, seen.threads, *arrays, *sizes)
         seam.launch("normalization.gradient_apply", grid, seen.threads, *arrays, gx, *sizes)
+    if view[0] * view[3] * view[4] == 1:  # a number that is its own mean has no gradient, and rounding gives it none
+        gx *= 0
     slots = slices * view[1]  # rows of one group follow each other with all groups between them
     if view[3] > 1:
         sums, slots = _parameter_sums(inputs[0], inputs[1], given, view, eps)
