@@ -82,7 +82,7 @@ def test_a_wrong_table_is_refused_and_the_choice_stays(tmp_path, content, messag
         ('processor = "abacus"\n', "was measured with processor 'abacus', not .*; measure one here"),
     ],
 )
-def test_a_table_for_another_dtype_or_number_of_threads_is_refused(tmp_path, header, message):
+def test_a_table_for_another_dtype_processor_or_number_of_threads_is_refused(tmp_path, header, message):
     path = written(tmp_path, f'{header}["{LAYER}"]\nforward = "naive"\n')
     with pytest.raises(ValueError, match=message):
         mc.use_conv_table(path)

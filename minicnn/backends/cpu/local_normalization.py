@@ -95,8 +95,9 @@ def local_response_norm_grad(
 
 def channel_window_sum(x: Array, before: int, after: int) -> Array:
     """Sums over the channels ``c - before .. c + after`` of ``x`` (N, C, ...); channels outside count as zero."""
-    rows = np.ascontiguousarray(x).reshape(*x.shape[:2], -1) if x.size else x
-    y = empty_like(rows)
-    if x.size:
-        _channel_window_sum(rows, y, before, after)
+    if not x.size:
+        return empty_like(x)
+    planes = _planes(x)
+    y = empty_like(planes)
+    _channel_window_sum(planes, y, before, after)
     return y.reshape(x.shape)

@@ -46,6 +46,7 @@ def _regular(n: int, out: int, taps: int, stride: int, padding: int, step: int, 
 
 @lru_cache(maxsize=512)
 def adaptive_axis(n: int, out: int) -> Axis:
+    """Windows along an axis of ``n`` that adaptive pooling cuts into ``out`` pieces, which may overlap by one."""
     o = np.arange(out, dtype=np.int64)
     start, stop = o * n // out, -(-(o + 1) * n // out)
     stride = n // out if out and n % out == 0 else 0
@@ -54,6 +55,7 @@ def adaptive_axis(n: int, out: int) -> Axis:
 
 
 def axes_of(window: Window2d, size: Shape, out: Shape, counted: bool = False) -> tuple[Axis, Axis]:
+    """The windows of a 2-D pooling, along rows and along columns; ``counted``: padding counts in an average."""
     rows, columns = (
         _regular(n, o, k, s, p, d, counted)
         for n, o, k, s, p, d in zip(
@@ -64,6 +66,7 @@ def axes_of(window: Window2d, size: Shape, out: Shape, counted: bool = False) ->
 
 
 def planes_of(x: Array) -> Array:
+    """The array (..., H, W) as contiguous planes (P, H, W)."""
     return np.ascontiguousarray(x).reshape(-1, *x.shape[-2:])
 
 
