@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.backends.cuda import seam
+from minicnn.core.dtypes import is_float
 from minicnn.core.types import Array, Shape
 
 _THREADS = 256
@@ -19,7 +20,7 @@ _RUN = 16  # rows of a run that one thread may add alone
 
 def add_flat(values: Array, index: Array, size: int) -> Array:
     """(size,) zeros with each value added at its index."""
-    if values.dtype.kind == "f":
+    if is_float(values.dtype):
         return add_rows(values.reshape(-1, 1), index.reshape(-1), size).reshape(size)
     out = seam.xp().zeros(size, np.int64)
     args = (*(seam.contiguous(a).astype(np.int64, copy=False) for a in (values, index)), out, values.size)
@@ -30,7 +31,7 @@ def add_flat(values: Array, index: Array, size: int) -> Array:
 def add_rows(rows: Array, index: Array, size: int) -> Array:
     """(size, d) zeros with rows (m, d) added at index (m,): sorted, then summed run by run; negative ones dropped."""
     width = rows.shape[1]
-    if rows.dtype.kind != "f":
+    if not is_float(rows.dtype):
         flat = index[:, None].astype(np.int64) * width + seam.xp().arange(width)
         return add_flat(rows, flat, size * width).reshape(size, width)
     out = seam.empty((size, width), rows.dtype)

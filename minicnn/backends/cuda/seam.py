@@ -15,6 +15,7 @@ import numpy as np
 
 from minicnn.backends.cuda import sources
 from minicnn.backends.cuda.products import Product, products
+from minicnn.core.dtypes import is_float
 from minicnn.core.types import Array, Shape
 
 THREADS = 256  # of a block of a kernel in which every thread works alone
@@ -118,7 +119,7 @@ def gemm(a: Array, b: Array, out: Array | None = None, *, add: bool = False, exa
     device = runtime()
     if not (device.is_array(a) and device.is_array(b)):
         raise TypeError(f"gemm: takes arrays of the device, got {type(a).__name__} and {type(b).__name__}")
-    if a.dtype != b.dtype or a.dtype.kind != "f":
+    if a.dtype != b.dtype or not is_float(a.dtype):
         raise TypeError(f"gemm: operands must share a float dtype, got {a.dtype} and {b.dtype}")
     if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
         raise ValueError(f"gemm: expected (..., m, k) and (..., k, n), got {a.shape} and {b.shape}")
