@@ -48,7 +48,7 @@ def record(folder: Path, stems: list[str], copies: int) -> set[str]:
 
 
 def _atomics(real: np.dtype[Any]) -> None:
-    """The scatters by atomics, with places that are hit several times."""
+    """The scatters by atomics, with places that are hit several times, and other variants that no op calls."""
     device = load_emulated()
     rng, array = np.random.default_rng(0), device.arrays.array
     gy = array(rng.standard_normal((2, 3, 4, 4)).astype(real))
@@ -58,6 +58,9 @@ def _atomics(real: np.dtype[Any]) -> None:
     boxes = array(np.array([[0, 1, 1, 7, 9], [1, 0, 2, 8, 8], [0, 2, 1, 9, 9.0]]))
     gy = array(rng.standard_normal((3, 2, 3, 2)).astype(real))
     device.roi.roi_align_adjoint_atomic(gy, boxes, (2, 2, 10, 11), 0.5, True, 2, None)
+    x = array(rng.standard_normal((2, 2, 10, 11)).astype(real))
+    device.roi.roi_pool_1(x, boxes, (3, 2), 0.5, True)
+    device.roi.roi_align_1(x, boxes, (3, 2), 0.5, True, 2, None)
 
 
 def _larger_than_cases(real: np.dtype[Any]) -> None:
