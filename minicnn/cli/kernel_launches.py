@@ -71,11 +71,14 @@ def _larger_than_cases(real: np.dtype[Any]) -> None:
     def drawn(*shape: int) -> Any:
         return array(rng.standard_normal(shape).astype(real))
 
-    for view in ((1, 1, 1, 1, 1 << 14), (1, 2, 2, 3, 40)):  # a row in slices; several weights to a row
+    # a row in slices; one that a block does not hold, of packs and of single elements; several weights to a row
+    for view in ((1, 1, 1, 1, 1 << 14), (1, 1, 1, 1, 6000), (1, 1, 1, 1, 6001), (1, 2, 2, 3, 40), (1, 20, 1, 9, 1)):
         size = view[0] * view[1] * view[2] * view[3] * view[4]
         x, weight, bias = drawn(size), drawn(view[2] * view[3]), drawn(view[2] * view[3])
         _, mean, var = device.normalization.normalize(x, weight, bias, view, 1e-5)
         device.normalization.normalize_grad(drawn(size), x, weight, mean, var, view, 1e-5)
+        device.normalization.normalize_1(x, weight, bias, view, 1e-5)
+        device.normalization.normalize_grad_1(drawn(size), x, weight, mean, var, view, 1e-5)
     for rows, classes in ((2, 1030), (3, 40)):  # a block for each row, a warp
         z, labels = drawn(rows, classes), array(rng.integers(0, classes, (rows, 1)))
         device.softmax.softmax_grad(z, device.softmax.softmax(z, 1), 1)

@@ -193,6 +193,8 @@ ONE_SIDED = {  # modules and functions of one backend, and why the other has non
         "roi.roi_pool_adjoint_atomic": "the same",
         "roi.roi_pool_1": "the literal variant",
         "roi.roi_align_1": "the same",
+        "normalization.normalize_1": "the same",
+        "normalization.normalize_grad_1": "the same",
         "Backend": "one package for two devices, so an object and not the package is the backend",
         "Room": "the same",
         "load_cuda": "the same",
