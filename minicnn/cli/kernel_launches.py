@@ -86,6 +86,7 @@ def _larger_than_cases(real: np.dtype[Any]) -> None:
         device.losses.softmax_cross_entropy_grad(drawn(1).reshape(()), p, labels, None, -100, 0.1, 1.0)
     device.local_normalization.channel_window_sum(drawn(2, 5, 3), 2, 1)  # which second derivatives call
     device.average_pooling.adaptive_avg_pool2d(drawn(1, 2, 9, 9), (1, 1))
+    device.resample.resize_1(drawn(1, 2, 4, 5), (6, 3), "bilinear", False, (None, None), False)
     device.roi.gather_bins(drawn(1, 2, 4, 4), array(rng.integers(-1, 32, (2, 2, 3, 3))))
     device.indexing.add_flat(array(rng.integers(0, 9, 40)), array(rng.integers(0, 7, 40)), 7)
     for relu in (False, True):
@@ -99,6 +100,9 @@ def _convolutions(real: np.dtype[Any]) -> None:
     problems = (
         Problem(1, 1, 3, 4, 6, 7, 6, 7, 3, 3, 1, 1, 1, 1),
         Problem(2, 2, 4, 4, 5, 5, 3, 3, 3, 3, 2, 2, 1, 1),
+        Problem(1, 2, 2, 4, 6, 5, 6, 5, 3, 3, 1, 1, 1, 1),  # a filter a channel: unrolled, of both strides, and not
+        Problem(2, 2, 2, 2, 7, 6, 4, 3, 5, 5, 2, 2, 2, 2),
+        Problem(1, 2, 2, 2, 6, 5, 5, 4, 2, 2),
         Problem(1, 1, 8, 4, 5, 4, 5, 4, 1, 1),  # whole rows of four
     )
     literal = implicit_gemm.of("_1", 0)
