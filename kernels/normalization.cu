@@ -10,7 +10,7 @@
 //   row_normalize        slice, then each block joins those of its row, in order, and normalises a slice. The second step
 //                        reads from the end, as what was read last is still in the second-level cache
 //   scale_shift          y = x scale + shift, one pair for each row
-//                        One variant, because it streams: x is read once, and its pair of numbers once for a line
+//                        One variant, because it streams: x is read once, in packs, and its pair of numbers once for a line
 //
 //   bytes                x once (2) or twice (3, 4: the second time partly from cache), y once
 //   precision            threads take the mean of a tile of a few packs, then the squares of its deviations, of distances from
@@ -242,11 +242,26 @@ KERNEL row_normalize(const real* x, const real* weight, const real* bias, const 
   else write_normalized<1, true>(x, y, slice_of<1>(rows, outer, length, slices, b, slice), s, affine);
 }
 
-// A block takes blockDim.y rows of the `lines` = outer * rows, blockDim.x neighbouring elements of each at a time.
+template <int W>
+__device__ __forceinline__ void scale_line(const real* x, real* y, acc s, acc t, int length) {
+  const bool whole_x = aligned(x), whole_y = aligned(y);
+  const int step = blockDim.x * gridDim.y * W;
+  for (int i = (blockIdx.y * blockDim.x + threadIdx.x) * W; i < length; i += 2 * step) {  // two loads under way
+    Few<W> a = take<W>(x + i, whole_x), b = a;
+    if (i + step < length) b = take<W>(x + i + step, whole_x);
+#pragma unroll
+    for (int e = 0; e < W; e++) a.v[e] = real(acc(a.v[e]) * s + t), b.v[e] = real(acc(b.v[e]) * s + t);
+    put<W>(y + i, whole_y, a);
+    if (i + step < length) put<W>(y + i + step, whole_y, b);
+  }
+}
+
+// A block takes blockDim.y rows of the `lines` = outer * rows, blockDim.x neighbouring packs of each at a time.
 KERNEL scale_shift(const real* x, const real* scale, const real* shift, real* y, i64 lines, int rows, int length) {
   const i64 line = (i64)blockIdx.x * blockDim.y + threadIdx.y;
   if (line >= lines) return;
-  const acc s = acc(scale[line % rows]), t = acc(shift[line % rows]);
-  for (int i = blockIdx.y * blockDim.x + threadIdx.x; i < length; i += blockDim.x * gridDim.y)
-    y[line * length + i] = real(acc(x[line * length + i]) * s + t);
+  const int row = split(line, rows).rest;
+  const acc s = acc(scale[row]), t = acc(shift[row]);
+  if (length % LANES == 0) scale_line<LANES>(x + line * length, y + line * length, s, t, length);
+  else scale_line<1>(x + line * length, y + line * length, s, t, length);
 }

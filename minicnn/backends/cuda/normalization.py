@@ -186,8 +186,10 @@ def scale_shift(x: Array, scale: Array, shift: Array, view: Shape) -> Array:
     y = seam.empty(x.shape, x.dtype)
     lines, rows, length = outer * repeats * groups, repeats * groups, parts * run
     if x.size:
-        across = min(THREADS, _power(length))
-        grid = -(-lines * across // THREADS), min(-(-length // (16 * across)), 65535)
+        most = PACK // x.dtype.itemsize
+        packs = length // most if length % most == 0 else length
+        across = min(THREADS, _power(packs))
+        grid = -(-lines * across // THREADS), min(-(-packs // (DEEP * across)), 65535)
         arrays = seam.contiguous(x), seam.contiguous(scale), seam.contiguous(shift), y
         seam.launch("normalization.scale_shift", grid, (across, THREADS // across), *arrays, lines, rows, length)
     return y
