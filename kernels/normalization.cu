@@ -116,13 +116,13 @@ template <int W, bool BACK>
 __device__ __forceinline__ void write_normalized(const real* x, real* y, const Row& row, const Scaling& s, const Affine& affine) {
   const bool whole_x = aligned(x), whole_y = aligned(y);
   for (Walk<W, BACK> w(row); w.left > 0;) {
-    Few<W> packs[DEEP<W>];
+    Few<W> packs[SHALLOW<W>];
     Walk<W, BACK> out = w;
 #pragma unroll
-    for (int k = 0; k < DEEP<W>; k++, w.step())
+    for (int k = 0; k < SHALLOW<W>; k++, w.step())
       if (w.left > 0) packs[k] = take<W>(x + w.place, whole_x);
 #pragma unroll
-    for (int k = 0; k < DEEP<W>; k++, out.step())
+    for (int k = 0; k < SHALLOW<W>; k++, out.step())
       if (out.left > 0) put<W>(y + out.place, whole_y, affine.template apply<W>(packs[k], s, out.i));
   }
 }

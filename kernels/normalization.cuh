@@ -18,6 +18,8 @@ __device__ __forceinline__ bool in_packs(int length, int run) {
 
 // Packs that a thread has under way at a time: loads do not wait for each other, nor sums.
 template <int W> constexpr int DEEP = W == 1 ? 8 : 4;
+// The same where two arrays are read, or read and written: fewer registers, so that more threads are there to wait.
+template <int W> constexpr int SHALLOW = DEEP<W> / 2;
 
 template <int W> struct alignas(W * sizeof(real)) Few { real v[W]; };
 

@@ -77,23 +77,23 @@ __device__ __forceinline__ Sums keep_sums(Sums s, double scale, double* sums, do
 }
 
 template <int W> __device__ __forceinline__ Sums gradient(const Slope& s, const Row& row, double* warps) {
-  acc g[DEEP<W>] = {}, gx[DEEP<W>] = {};
+  acc g[SHALLOW<W>] = {}, gx[SHALLOW<W>] = {};
   for (Walk<W> w(row); w.left > 0;) {
-    Few<W> slopes[DEEP<W>], values[DEEP<W>];
-    int at[DEEP<W>];
+    Few<W> slopes[SHALLOW<W>], values[SHALLOW<W>];
+    int at[SHALLOW<W>];
     const int mine = w.left;
 #pragma unroll
-    for (int k = 0; k < DEEP<W>; k++, w.step()) {
+    for (int k = 0; k < SHALLOW<W>; k++, w.step()) {
       at[k] = w.i;
       if (k < mine) slopes[k] = take<W>(s.gy + w.place, s.whole), values[k] = take<W>(s.x + w.place, s.whole);
     }
 #pragma unroll
-    for (int k = 0; k < DEEP<W>; k++)
+    for (int k = 0; k < SHALLOW<W>; k++)
       if (k < mine) s.add<W>(slopes[k], values[k], at[k], g[k], gx[k]);
   }
   double all = 0, slope = 0;
 #pragma unroll
-  for (int k = 0; k < DEEP<W>; k++) all += double(g[k]), slope += double(gx[k]);
+  for (int k = 0; k < SHALLOW<W>; k++) all += double(g[k]), slope += double(gx[k]);
   all = total(all, warps);
   return {all, total(slope, warps) * s.scale};
 }
@@ -101,13 +101,13 @@ template <int W> __device__ __forceinline__ Sums gradient(const Slope& s, const 
 template <int W> __device__ __forceinline__ void write_gradient(const Slope& s, const Row& row, const Line& line, real* gx) {
   const bool whole = aligned(gx);
   for (Walk<W, true> w(row); w.left > 0;) {
-    Few<W> slopes[DEEP<W>], values[DEEP<W>];
+    Few<W> slopes[SHALLOW<W>], values[SHALLOW<W>];
     Walk<W, true> out = w;
 #pragma unroll
-    for (int k = 0; k < DEEP<W>; k++, w.step())
+    for (int k = 0; k < SHALLOW<W>; k++, w.step())
       if (w.left > 0) slopes[k] = take<W>(s.gy + w.place, s.whole), values[k] = take<W>(s.x + w.place, s.whole);
 #pragma unroll
-    for (int k = 0; k < DEEP<W>; k++, out.step())
+    for (int k = 0; k < SHALLOW<W>; k++, out.step())
       if (out.left > 0) put<W>(gx + out.place, whole, line.apply<W>(s, slopes[k], values[k], out.i));
   }
 }

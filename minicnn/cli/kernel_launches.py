@@ -13,6 +13,7 @@ from minicnn.backends.convolution import Problem
 from minicnn.backends.cuda import load_emulated, recording, seam, sources
 from minicnn.backends.cuda.convolution import implicit_gemm
 from minicnn.core.tensor import tensor
+from minicnn.core.windows import Window2d
 from minicnn.testing import parity
 from minicnn.testing.cases.case import all_cases
 
@@ -86,6 +87,7 @@ def _larger_than_cases(real: np.dtype[Any]) -> None:
         device.losses.softmax_cross_entropy_grad(drawn(1).reshape(()), p, labels, None, -100, 0.1, 1.0)
     device.local_normalization.channel_window_sum(drawn(2, 5, 3), 2, 1)  # which second derivatives call
     device.average_pooling.adaptive_avg_pool2d(drawn(1, 2, 9, 9), (1, 1))
+    device.average_pooling.avg_pool2d_adjoint_1(drawn(1, 2, 3, 2), Window2d((3, 2), (2, 2), (1, 0)), (6, 5), True, None)
     device.resample.resize_1(drawn(1, 2, 4, 5), (6, 3), "bilinear", False, (None, None), False)
     device.roi.gather_bins(drawn(1, 2, 4, 4), array(rng.integers(-1, 32, (2, 2, 3, 3))))
     device.indexing.add_flat(array(rng.integers(0, 9, 40)), array(rng.integers(0, 7, 40)), 7)

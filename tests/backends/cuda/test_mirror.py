@@ -196,6 +196,7 @@ ONE_SIDED = {  # modules and functions of one backend, and why the other has non
         "roi.roi_align_1": "the same",
         "normalization.normalize_1": "the same",
         "resample.resize_1": "the same",
+        "average_pooling.avg_pool2d_adjoint_1": "the same",
         "normalization.normalize_grad_1": "the same",
         "Backend": "one package for two devices, so an object and not the package is the backend",
         "Room": "the same",
