@@ -13,6 +13,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 _FROM_HOST = {"array", "asarray", "ascontiguousarray", "asanyarray"}  # as CuPy's: host arrays are copied to the device
 _SCALAR = (int, float, bool, np.generic)
+_FOREIGN = "gGOSUMm"  # long doubles, objects, strings, times: CuPy has no arrays of them
 
 
 class EmulatedArray(NDArrayOperatorsMixin):
@@ -22,6 +23,8 @@ class EmulatedArray(NDArrayOperatorsMixin):
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, host: Any, base: "EmulatedArray | None" = None) -> None:
+        if host.dtype.char in _FOREIGN:
+            raise ValueError(f"cuda-emulated: no device has arrays of {host.dtype}")
         self.host, self.base = host, base
 
     def __array__(self, *_: Any, **__: Any) -> Any:
