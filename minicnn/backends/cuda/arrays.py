@@ -52,6 +52,20 @@ def einsum(subscripts: str, *operands: Array, **options: Any) -> Array:
     return y.reshape([sizes[i] for i in found]).transpose([found.index(i) for i in output])
 
 
+def sum(a: Array, axis: Any = None, dtype: Any = None, out: Array | None = None, keepdims: bool = False) -> Array:
+    """NumPy's; of halves in float32. CuPy's of a contiguous array is CUB's, which adds halves to halves."""
+    if dtype is None and out is None and a.dtype == np.float16:
+        return seam.xp().sum(a, axis, np.float32, keepdims=keepdims).astype(a.dtype)
+    return seam.xp().sum(a, axis, dtype, out, keepdims)
+
+
+def cumsum(a: Array, axis: int | None = None, dtype: Any = None, out: Array | None = None) -> Array:
+    """NumPy's; of halves in float32, for the same reason."""
+    if dtype is None and out is None and a.dtype == np.float16:
+        return seam.xp().cumsum(a, axis, np.float32).astype(a.dtype)
+    return seam.xp().cumsum(a, axis, dtype, out)
+
+
 def remainder(a: Array, b: Array) -> Array:
     """NumPy's. CuPy's of floats is a - floor(a / b) * b, which is NaN for an infinite b and rounded three times."""
     xp = seam.xp()

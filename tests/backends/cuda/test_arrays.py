@@ -78,6 +78,15 @@ def test_contractions_of_halves_are_summed_in_float32() -> None:
     np.testing.assert_array_equal(found, np.full((3, 3), 4096, np.float16))
 
 
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_halves_are_added_in_float32(axis: int | None) -> None:
+    xp, ones = emulated().arrays, np.ones((4097, 2) if axis != 1 else (2, 4097), np.float16)
+    found = emulated().to_host(xp.sum(xp.array(ones), axis=axis, keepdims=True))
+    np.testing.assert_array_equal(found, np.float16(ones.astype(np.float32).sum(axis, keepdims=True)), strict=True)
+    running = emulated().to_host(xp.cumsum(xp.array(ones), axis=axis))
+    np.testing.assert_array_equal(running, np.float16(ones.astype(np.float32).cumsum(axis)), strict=True)
+
+
 def test_a_function_that_names_no_module_is_taken_as_it_is() -> None:
     module = ModuleType("foreign")
     module.compiled = function = lambda: None  # type: ignore[attr-defined]
