@@ -53,10 +53,16 @@ void* stream_of_all = nullptr;
 
 extern "C" {
 
+void (*before_work)(std::uintptr_t stream);  // CuPy names the stream before each call, which is made at once
+
 int cublasCreate_v2(void** handle) { *handle = &stream_of_all; return OK; }
 int cublasDestroy_v2(void*) { return OK; }
 int cublasGetVersion_v2(void*, int* version) { *version = 120000; return OK; }
-int cublasSetStream_v2(void*, void* stream) { stream_of_all = stream; return OK; }
+int cublasSetStream_v2(void*, void* stream) {
+  before_work((std::uintptr_t)stream);
+  stream_of_all = stream;
+  return OK;
+}
 int cublasGetStream_v2(void*, void** stream) { *stream = stream_of_all; return OK; }
 int cublasSetMathMode(void*, int) { return OK; }
 int cublasGetMathMode(void*, int* mode) { *mode = 0; return OK; }

@@ -7,19 +7,19 @@ import importlib
 import itertools
 import os
 import sys
-import time
 from typing import Any
 
 import numpy as np
 
-from tests.absent_gpu import programs
+from tests.absent_gpu import programs, streams
 from tests.absent_gpu.tables import replace
 
 CAPABILITY = (9, 0)
+_TO_DEVICE, _TO_HOST = 1, 2  # cudaMemcpyKind
 _ATTRIBUTES = {75: CAPABILITY[0], 76: CAPABILITY[1], 13: 1_000_000}  # cudaDevAttr: compute capability, clock in kHz
 _numbers = itertools.count(1 << 20)  # handles of streams, events, modules and functions
 _blocks: dict[int, Any] = {}
-_events: dict[int, float] = {}
+_locked: dict[int, int] = {}  # page-locked memory of the host: address and bytes
 _modules: dict[int, str] = {}
 _functions: dict[int, tuple[str, str]] = {}
 
@@ -31,20 +31,36 @@ def _malloc(size: int, *_: Any) -> int:
     return at
 
 
-def _free(at: int, *_: Any) -> None:
+def _host_alloc(size: int, *_: Any) -> int:
+    at = _malloc(size)
+    _locked[at] = size
+    return at
+
+
+def _free(at: int) -> None:
+    streams.finish_all()
+    _locked.pop(at, None)
     _blocks.pop(at, None)
 
 
-def _copy(to: int, source: int, size: int, *_: Any) -> None:
+def _copy(to: int, source: int, size: int, _kind: int) -> None:
+    streams.finish(0)
     ctypes.memmove(to, source, size)
 
 
-def _set(to: int, value: int, size: int, *_: Any) -> None:
-    ctypes.memset(to, value, size)
+def _copy_later(to: int, source: int, size: int, kind: int, stream: int) -> None:
+    """Ordinary memory of the host is read at once, and written before the call returns; only page-locked one is not."""
+    if kind == _TO_DEVICE and not _is_locked(source):
+        staged = ctypes.string_at(source, size)
+        streams.add(stream, lambda: ctypes.memmove(to, staged, size))
+        return
+    streams.add(stream, lambda: ctypes.memmove(to, source, size))
+    if kind == _TO_HOST and not _is_locked(to):
+        streams.finish(stream)
 
 
-def _record(event: int, *_: Any) -> None:
-    _events[event] = time.perf_counter()
+def _is_locked(at: int) -> bool:
+    return any(start <= at < start + size for start, size in _locked.items())
 
 
 def _load(image: bytes) -> int:
@@ -60,8 +76,8 @@ def _function(module: int, name: str) -> int:
 
 
 def _launch(function: int, *rest: int) -> None:
-    *sizes, _shared, _stream, arguments, _extra = rest
-    programs.run(*_functions[function], sizes, arguments)
+    *sizes, _shared, stream, arguments, _extra = rest
+    streams.add(stream, programs.launch(*_functions[function], sizes, arguments))
 
 
 def _nothing(*_: Any) -> None:
@@ -80,25 +96,23 @@ RUNTIME: dict[str, Any] = {
     "runtimeGetVersion": lambda: 12090,
     "memGetInfo": lambda: (1 << 29, 1 << 30),
     "malloc": _malloc,
-    "hostAlloc": _malloc,
+    "hostAlloc": _host_alloc,
     "free": _free,
     "freeHost": _free,
     "memcpy": _copy,
-    "memcpyAsync": _copy,
-    "memset": _set,
-    "memsetAsync": _set,
-    "pointerGetMemoryType": lambda _: 1,
-    "eventRecord": _record,
-    "eventElapsedTime": lambda begin, end: 1e3 * (_events[end] - _events[begin]),
+    "memcpyAsync": _copy_later,
+    "memsetAsync": lambda to, value, size, stream: streams.add(stream, lambda: ctypes.memset(to, value, size)),
+    "pointerGetMemoryType": lambda at: 1 if _is_locked(at) else 0,  # of the host and known to CUDA, or not
+    "eventRecord": streams.record,
+    "eventQuery": streams.query,
+    "eventSynchronize": streams.wait,
+    "eventElapsedTime": streams.milliseconds,
+    "streamWaitEvent": streams.wait_event,
+    "streamSynchronize": streams.finish,
+    "deviceSynchronize": streams.finish_all,
+    "streamIsCapturing": lambda _: 0,
     **dict.fromkeys(("streamCreateWithPriority", "eventCreateWithFlags"), lambda *_: next(_numbers)),
-    **dict.fromkeys(("eventQuery", "streamQuery", "streamIsCapturing"), lambda _: 0),
-    **dict.fromkeys(
-        (
-            "_ensure_context", "setDevice", "deviceSynchronize", "eventSynchronize", "eventDestroy",
-            "streamSynchronize", "streamWaitEvent", "streamDestroy",
-        ),
-        _nothing,
-    ),
+    **dict.fromkeys(("_ensure_context", "setDevice", "streamDestroy", "eventDestroy"), _nothing),
 }  # fmt: skip
 DRIVER = {
     "moduleLoadData": _load, "moduleUnload": _nothing, "moduleGetFunction": _function, "launchKernel": _launch,
@@ -130,11 +144,15 @@ def plug_in() -> None:
     _link_cublas()
 
 
+_FINISH = ctypes.CFUNCTYPE(None, ctypes.c_size_t)(streams.finish)
+
+
 def _link_cublas() -> None:
     script = programs.built("libcublas.so.12 { global: *; };", ".map", "-E", "-P", "-x", "c")
     text = (programs.HERE / "cublas.cpp").read_text(encoding="utf-8")
     named = ("-shared", "-O2", "-Wl,-soname,libcublas.so.12", f"-Wl,--version-script={script}", "-x", "c++")
-    ctypes.CDLL(str(programs.built(text, ".so", *named)), ctypes.RTLD_GLOBAL)
+    library = ctypes.CDLL(str(programs.built(text, ".so", *named)), ctypes.RTLD_GLOBAL)
+    ctypes.c_void_p.in_dll(library, "before_work").value = ctypes.cast(_FINISH, ctypes.c_void_p).value
     flags = sys.getdlopenflags()
     sys.setdlopenflags(os.RTLD_LAZY)  # what is not in there is not called
     try:
@@ -149,10 +167,18 @@ def _memory(at: int, shape: Any, dtype: Any) -> Any:
 
 
 def _sort(dtype: Any, data: int, _keys: int, shape: Any) -> None:
+    _finish_current()
     _memory(data, shape, dtype).sort(axis=-1, kind="stable")
 
 
 def _argsort(dtype: Any, places: int, data: int, _keys: int, shape: Any) -> None:
+    _finish_current()
     values = _memory(data, shape, dtype)
     _memory(places, shape, np.int64)[...] = values.argsort(axis=-1, kind="stable")
     values.sort(axis=-1, kind="stable")
+
+
+def _finish_current() -> None:
+    import cupy
+
+    streams.finish(cupy.cuda.get_current_stream().ptr)

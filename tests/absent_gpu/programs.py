@@ -7,9 +7,13 @@ import hashlib
 import os
 import re
 import subprocess
+from collections.abc import Callable
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from minicnn.backends.cuda import device, emulator, sources
 
@@ -36,6 +40,8 @@ def _entry(name: str, parameters: str) -> str:
     types = [part.rpartition(" ")[0] for part in re.split(r",(?![^<]*>)", parameters)]
     passed = ", ".join(f"*({each}*)arguments[{i}]" for i, each in enumerate(types))
     return (
+        f'extern "C" const unsigned sizes_{name}[];\n'  # or a constant would be known to this file only
+        f"const unsigned sizes_{name}[] = {{{''.join(f'sizeof({each}), ' for each in types)}0}};\n"
         f"static void call_{name}() {{ {name}({passed}); }}\n"
         f'extern "C" int emulate_{name}(unsigned* s, void** a) {{ return launch(call_{name}, s, a); }}\n'
     )
@@ -44,8 +50,6 @@ def _entry(name: str, parameters: str) -> str:
 @cache
 def ours() -> dict[str, tuple[str, str]]:
     """File and element type of each text that our own kernels are compiled from."""
-    import numpy as np
-
     reals = ("float16", "float32", "float64")
     return {device.source(stem, np.dtype(real)): (stem, real) for stem in sources.stems() for real in reals}
 
@@ -88,10 +92,30 @@ def built(text: str, suffix: str, *options: str, include: Path | None = None) ->
     return target
 
 
-def run(text: str, name: str, sizes: Any, arguments: int) -> None:
-    """Launch; ``arguments`` is the address of the addresses of the kernel's arguments."""
+def launch(text: str, name: str, sizes: Any, arguments: int) -> Callable[[], None]:
+    """The launch as a call for later. ``arguments`` is an array of addresses, whose values are read now."""
     loaded = library(text)
-    with emulator._LOCK:
-        if loaded[f"emulate_{name}"]((ctypes.c_uint * 6)(*sizes), ctypes.c_void_p(arguments)):
-            message = ctypes.cast(loaded.emulator_message(), ctypes.c_char_p).value or b""
-            raise RuntimeError(f"{name}: {message.decode()} {sizes}")
+    addresses = (ctypes.c_void_p * 64).from_address(arguments)
+    values = [
+        ctypes.create_string_buffer(ctypes.string_at(addresses[i], n), n) for i, n in enumerate(_bytes(text, name))
+    ]
+    kept = (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values))
+
+    def run() -> None:
+        with emulator._LOCK:
+            if loaded[f"emulate_{name}"]((ctypes.c_uint * 6)(*sizes), kept):
+                message = ctypes.cast(loaded.emulator_message(), ctypes.c_char_p).value or b""
+                raise RuntimeError(f"{name}: {message.decode()} {sizes}")
+        values.clear()
+
+    return run
+
+
+@cache
+def _bytes(text: str, name: str) -> list[int]:
+    """The size of each parameter."""
+    if text not in ours():
+        return list(takewhile(bool, (ctypes.c_uint * 64).in_dll(library(text), f"sizes_{name}")))
+    stem, real = ours()[text]
+    parameters = sources.kernel(f"{stem}.{name}").parameters
+    return [8 if p.pointer else sources.dtype_of(p.type, np.dtype(real)).itemsize for p in parameters]

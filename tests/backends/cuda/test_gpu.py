@@ -108,6 +108,21 @@ def test_page_locked_memory_is_not_written_while_it_is_read() -> None:
     assert [float(batch.max()) for batch in batches] == list(range(3 * AHEAD))
 
 
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_batch_is_whole_when_it_is_used_and_used_before_its_memory_is_taken_again(waits: bool) -> None:
+    up, host = device("cuda").backend.uploader(), np.zeros((64, 1 << 12), np.float32)
+    sums = []
+    for k in range(3 * AHEAD):
+        host[...] = k
+        (batch,) = up.finish(up.start([host], up.mark()))
+        sums.append(batch.max() + batch.min())
+        del batch
+        if waits:  # for the caller's own stream only
+            assert float(sums[-1]) == 2.0 * k
+    up.close()
+    assert [float(total) for total in sums] == [2.0 * k for k in range(3 * AHEAD)]
+
+
 def test_calls_are_timed_by_the_device() -> None:
     calls: list[Any] = []
     x, runtime = mc.ones(1 << 10).to("cuda"), device("cuda").backend.runtime
@@ -157,6 +172,14 @@ def test_work_on_a_stream_is_ordered_with_that_of_the_caller() -> None:
     with mc.cuda.stream():
         y = x * 2.0
     assert float((y + 1.0).sum().item()) == 3.0 * (1 << 16)
+
+
+def test_work_on_a_stream_begins_after_what_the_caller_launched_before() -> None:
+    x = mc.ones(1 << 16).to("cuda") + 1.0
+    with mc.cuda.stream() as entered:
+        y = x * 2.0
+        entered.synchronize()
+        assert float(y.sum().item()) == 4.0 * (1 << 16)
 
 
 def test_arrays_are_shared_with_cupy_through_dlpack() -> None:
