@@ -11,6 +11,7 @@ from minicnn.core.backprop import grad
 from minicnn.core.derivatives import hessian, hvp, jacobian, jvp, vjp
 from minicnn.core.device import DeviceUnavailableError
 from minicnn.core.device import device as _device
+from minicnn.core.dtypes import bfloat16 as _bfloat16
 from minicnn.core.function import Function
 from minicnn.core.modes import enable_grad, is_grad_enabled, no_grad
 from minicnn.core.recompute import checkpoint
@@ -68,6 +69,8 @@ def from_dlpack(source: Any) -> Tensor:
 
 def __getattr__(name: str) -> Any:
     """Load rooms when they are first touched, so that importing the library stays cheap."""
+    if name == "bfloat16":
+        return _bfloat16()
     if name in _ROOMS:
         return import_module(f"minicnn.{name}")
     if name in _LATER:

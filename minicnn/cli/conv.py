@@ -12,7 +12,7 @@ _EPILOG = """\
 A layer reads: 8x256x56x56 -> 256, 3x3 stride 1 padding 1 dilation 1 groups 1 (input N C H W, output channels, kernel).
 """
 
-ITEMS = {"float16": 2, "float32": 4, "float64": 8}  # bytes of an element
+ITEMS = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}  # bytes of an element
 
 
 def add_to(subparsers: Any) -> None:
@@ -32,8 +32,7 @@ def add_to(subparsers: Any) -> None:
         help="whose algorithms and rules; the device itself need not be there (default: cpu)",
     )
     explain.add_argument(
-        "--dtype", choices=("float32", "float64", "float16"), default="float32",
-        help="float16: on a GPU only (default: float32)",
+        "--dtype", choices=tuple(ITEMS), default="float32", help="half types: on a GPU only (default: float32)"
     )
     explain.add_argument("--json", action="store_true", help="print JSON")
     explain.set_defaults(command=command)
@@ -44,8 +43,8 @@ def command(options: argparse.Namespace) -> int:
     from minicnn.bench import tune
     from minicnn.bench.layers import load
 
-    if options.dtype == "float16" and options.device == "cpu":
-        raise ValueError("conv explain: float16 is multiplied on a GPU only; add --device cuda")
+    if ITEMS[options.dtype] == 2 and options.device == "cpu":
+        raise ValueError(f"conv explain: {options.dtype} is multiplied on a GPU only; add --device cuda")
     layers, room = load(options.layers), tune.room_of(options.device)
     table = {} if options.table is None else tune.read(options.table, room, options.dtype)
     room.use_table(table, ITEMS[options.dtype])

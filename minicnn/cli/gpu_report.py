@@ -14,9 +14,9 @@ from minicnn.cli.gpu_task import ALGORITHMS, Task
 _EPILOG = """\
 stages:
   smoke      memory, a matrix product, a convolution and its gradient
-  parity     every case of every op against the CPU, values and first gradients
+  parity     every case of every op against the CPU, values and first gradients, in four dtypes
   gradients  the gradient checker on the device, to every op's declared order
-  half       a small net under autocast against float32, with a tolerance
+  half       a small net under autocast, in float16 and bfloat16, against float32, with a tolerance
   kernels    the convolution suite (once more with TF32), the crossover with the CPU and the memory-bound ops, beside
              PyTorch, by the device's events
   nets       LeNet-5 from the same seeds on both devices; ResNet training steps beside PyTorch
@@ -163,17 +163,19 @@ def _earlier(path: Path) -> dict[str, Any]:
 
 def _page(stages: dict[str, Any]) -> str:
     """Tolerance and largest error of each op, as the stage ``parity`` measured them."""
-    from minicnn.testing.parity import tolerance
+    from minicnn.testing.parity import ABSOLUTE, RELATIVE, tolerance
 
     stage = stages["parity"]
-    machine, dtypes = stage["machine"], ("float64", "float32")
+    machine, dtypes = stage["machine"], list(stage["tolerance"]["relative"])
+    least = ", ".join(f"{ABSOLUTE[dtype] / RELATIVE[dtype]:.1g} in {dtype}" for dtype in dtypes)
     lines = [
         "# Tolerance and error of every operation", "",
         f"Written by `minicnn gpu-report --device {machine['device']} --stages parity --markdown`,",
         f"{stage['time'][:10]}: the largest difference of a value or first gradient from the CPU's, over the largest",
-        "number of the CPU's (plus 0.001 in float64, 0.03 in float32, for what is left where terms cancel), and what",
-        "is allowed.", "",
-        "| op | allowed, float64 | largest | allowed, float32 | largest |", "| --- | --- | --- | --- | --- |",
+        f"number of the CPU's (plus, for what is left where terms cancel, {least}),",
+        "and what is allowed. The half types are compared with the CPU's float32 of the same rounded inputs.", "",
+        "| op |" + "".join(f" allowed, {dtype} | largest |" for dtype in dtypes),
+        "| --- |" + " --- |" * 2 * len(dtypes),
     ]  # fmt: skip
     for op, errors in sorted(stage["errors"].items()):
         cells = [f"{tolerance(op, dtype):.0e} | {_shown(errors, dtype)}" for dtype in dtypes]

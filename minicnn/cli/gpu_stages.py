@@ -15,7 +15,7 @@ from minicnn.cli.gpu_nets import nets
 from minicnn.cli.gpu_task import Facts, Task, host
 
 PROCESSES = 8  # at most: the CPU's kernels compile in them, and each holds a context on the device
-HALF = 1e-2  # largest difference of float16 from float32, over the largest number of a result
+HALF = {"float16": 1e-2, "bfloat16": 8e-2}  # largest difference from float32, over the largest number of a result
 
 
 def smoke(task: Task) -> Facts:
@@ -37,11 +37,11 @@ def smoke(task: Task) -> Facts:
 
 
 def parity(task: Task) -> Facts:
-    """Every case of every op against the CPU, values and first gradients: the largest error of each op."""
-    from minicnn.testing.parity import ABSOLUTE, LOOSER, RELATIVE
+    """Every case of every op against the CPU, values and first gradients, in four dtypes: each op's largest error."""
+    from minicnn.testing.parity import ABSOLUTE, LOOSER, RELATIVE, dtypes
 
     _compile_for_the_cpu(task)
-    jobs = [(case, dtype, task.device) for case in _cases(task) for dtype in ("float64", "float32")]
+    jobs = [(case, dtype, task.device) for case in _cases(task) for dtype in dtypes()]
     found = list(_spread(_parity, jobs, lambda job: (*job[:2], 0.0, "the process died")))
     errors: dict[str, dict[str, float | None]] = {}  # None: a case failed
     for case, dtype, error, trouble in found:
@@ -158,18 +158,21 @@ def _result(future: Future[Any]) -> Any:
 def half(task: Task) -> Facts:
     """A small net under autocast against itself in float32: loss, logits and gradients; and a step of the scaler."""
     import minicnn as mc
+    from minicnn.testing.parity import dtypes
 
-    single, mixed = (_half_step(task.device, enabled) for enabled in (False, True))
-    errors: dict[str, float] = {}
+    single = _half_step(task.device, None)
+    errors: dict[str, dict[str, float]] = {}
     troubles = []
-    for name, expected in single.items():
-        found = mixed[name]
-        scale = float(np.abs(expected).max())
-        errors[name] = float(np.abs(found - expected).max()) / scale if np.isfinite(found).all() else 1e300
-        if not errors[name] <= HALF:
-            troubles.append(f"{name}: error {errors[name]:.1e} above {HALF:.0e}")
-    if not any(errors.values()):
-        troubles.append("autocast changed nothing: no product was computed in float16")
+    for dtype in (d for d in dtypes() if d in HALF):
+        mixed, those = _half_step(task.device, dtype), errors.setdefault(dtype, {})
+        for name, expected in single.items():
+            found = mixed[name]
+            scale = float(np.abs(expected).max())
+            those[name] = float(np.abs(found - expected).max()) / scale if np.isfinite(found).all() else 1e300
+            if not those[name] <= HALF[dtype]:
+                troubles.append(f"{dtype}, {name}: error {those[name]:.1e} above {HALF[dtype]:.0e}")
+        if not any(those.values()):
+            troubles.append(f"autocast changed nothing: no product was computed in {dtype}")
     w = mc.tensor([1.0], device=task.device, requires_grad=True)
     scaler, optimizer = mc.GradScaler(task.device, init_scale=1024.0), mc.optim.SGD([w], lr=0.5)
     scaler.scale((w * w).sum()).backward()
@@ -177,11 +180,10 @@ def half(task: Task) -> Facts:
     scaler.update()
     if w.item() != 0.0:
         troubles.append(f"GradScaler: a step by 0.5 * 2 from 1.0 went to {w.item()}")
-    bound = {"of the largest number": HALF}
-    return {"tolerance": bound, "errors": errors, "troubles": troubles, "passed": not troubles}
+    return {"tolerance": HALF, "errors": errors, "troubles": troubles, "passed": not troubles}
 
 
-def _half_step(device: str, enabled: bool) -> dict[str, Any]:
+def _half_step(device: str, half: str | None) -> dict[str, Any]:
     """Logits, loss and gradients of the same small net on the same batch, as float64 host arrays."""
     import minicnn as mc
 
@@ -193,13 +195,13 @@ def _half_step(device: str, enabled: bool) -> dict[str, Any]:
     draw = np.random.default_rng(0)
     x = mc.tensor(draw.standard_normal((16, 3, 12, 12)), dtype="float32", device=device)
     labels = mc.tensor(draw.integers(0, 10, 16), device=device)
-    with mc.autocast(device, enabled=enabled):
+    with mc.autocast(device, half, enabled=half is not None):
         logits = net(x)
         loss = mc.ops.cross_entropy(logits, labels)
     loss.backward()
     gradients = {f"gradient of {name}": p.grad for name, p in net.named_parameters() if p.grad is not None}
     dtypes = {str(gradient.dtype) for gradient in gradients.values()}
-    if logits.dtype != ("float16" if enabled else "float32") or dtypes != {"float32"}:
+    if logits.dtype.name != (half or "float32") or dtypes != {"float32"}:
         raise TypeError(f"autocast: logits are {logits.dtype}, gradients {', '.join(sorted(dtypes))}")
     named: dict[str, Any] = {"logits": logits, "loss": loss, **gradients}
     return {name: host(value).astype(np.float64) for name, value in named.items()}

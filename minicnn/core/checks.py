@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.core.dtypes import is_float
 from minicnn.core.types import Pair
 
 
@@ -70,7 +71,7 @@ def dims(op: str, value: "int | tuple[int, ...] | list[int] | None", ndim: int) 
 def floating(op: str, **tensors: Any) -> None:
     """Raise unless every tensor given (None is skipped) has a floating dtype."""
     for name, value in tensors.items():
-        if value is not None and value.dtype.kind != "f":
+        if value is not None and not is_float(value.dtype):
             raise type_error(op, f"{name} must be floating, got {value.dtype}", **{name: value})
 
 
@@ -78,13 +79,13 @@ def kernel_dtype(op: str, **tensors: Any) -> None:
     """Raise unless every tensor given (None is skipped) has a dtype that its device's kernels are compiled for."""
     floating(op, **tensors)
     for name, value in tensors.items():
-        if value is not None and value.dtype.char not in "fd" and not (has_half(value) and value.dtype.char == "e"):
-            allowed = "float16, float32 or float64" if has_half(value) else "float32 or float64"
+        if value is not None and value.dtype.char not in "fd" and not (has_half(value) and value.dtype.itemsize == 2):
+            allowed = "float16, bfloat16, float32 or float64" if has_half(value) else "float32 or float64"
             raise type_error(op, f"{name} must be {allowed}, got {value.dtype}", **{name: value})
 
 
 def has_half(tensor: Any) -> bool:
-    """Whether the Tensor's device has kernels for float16."""
+    """Whether the Tensor's device has kernels for float16 and bfloat16."""
     return "float16" in getattr(tensor.backend, "DTYPES", ())
 
 

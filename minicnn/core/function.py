@@ -20,6 +20,7 @@ import numpy as np
 from minicnn.core import events
 from minicnn.core.device import Device
 from minicnn.core.device import device as find_device
+from minicnn.core.dtypes import is_float
 from minicnn.core.lift import lift
 from minicnn.core.modes import state
 from minicnn.core.tensor import Storage, Tensor
@@ -169,7 +170,7 @@ class Function:
         for index, raw in enumerate(arrays):
             array = place.xp.asarray(raw) if isinstance(raw, np.generic) else raw  # NumPy makes scalars of 0-d
             storage = _shared_storage(array, inputs)
-            node = self if recording and array.dtype.kind == "f" else None
+            node = self if recording and is_float(array.dtype) else None
             outputs.append(_output(array, place, storage, node, index))
         if recording:
             self._record(inputs, outputs)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.core.device import device as find_device
+from minicnn.core.dtypes import is_float
 from minicnn.core.tensor import Tensor
 
 
@@ -31,8 +32,8 @@ def scalar(value: Any, like: Tensor | None = None) -> Tensor:
         dtype: Any = None if isinstance(value, bool | np.bool_) else np.float32 if isinstance(value, float) else None
         place = find_device()
     else:
-        is_float = isinstance(value, float | np.floating)
-        dtype = np.float32 if is_float and like.dtype.kind != "f" else like.dtype
+        whole = not isinstance(value, float | np.floating)
+        dtype = like.dtype if whole or is_float(like.dtype) else np.float32
         if like.dtype.kind == "b" and not isinstance(value, bool | np.bool_ | float | np.floating):
             dtype = np.int64
         place = like.device

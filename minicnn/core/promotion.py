@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.core.dtypes import is_float
 from minicnn.core.types import Array
 
-_CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2}
+_CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2, "V": 2}  # V: bfloat16
 FLOAT = np.dtype(np.float32)  # what integers become where a real number is asked for
 
 
@@ -27,12 +28,18 @@ def result_type(a: Array, b: Array) -> "np.dtype[Any]":
     """
     rank_a, rank_b = _CATEGORY[a.dtype.kind], _CATEGORY[b.dtype.kind]
     if rank_a == rank_b and (a.ndim == 0) == (b.ndim == 0):
-        return np.promote_types(a.dtype, b.dtype)
+        return _wider(a.dtype, b.dtype)
     if rank_a != rank_b:
         winner = a if rank_a > rank_b else b
     else:
         winner = a if a.ndim else b
     return winner.dtype  # type: ignore[no-any-return]
+
+
+def _wider(a: "np.dtype[Any]", b: "np.dtype[Any]") -> "np.dtype[Any]":
+    """Float16 and bfloat16, neither of which holds the other, meet in float32."""
+    halves = a.itemsize == b.itemsize == 2 and a != b and is_float(a) and is_float(b)
+    return FLOAT if halves else np.promote_types(a, b)
 
 
 def match(a: Array, b: Array) -> tuple[Array, Array]:
@@ -45,4 +52,4 @@ def match(a: Array, b: Array) -> tuple[Array, Array]:
 
 def real(x: Array) -> Array:
     """``x`` if it is floating, else as float32."""
-    return x if x.dtype.kind == "f" else x.astype(FLOAT)
+    return x if is_float(x.dtype) else x.astype(FLOAT)

@@ -13,6 +13,8 @@ from minicnn.core import checks
 from minicnn.core.conversion import Convertible
 from minicnn.core.device import Device
 from minicnn.core.device import device as find_device
+from minicnn.core.dtypes import find as find_dtype
+from minicnn.core.dtypes import is_float
 from minicnn.core.modes import state
 from minicnn.core.types import Array
 
@@ -116,7 +118,7 @@ class Tensor(Convertible):
         """Set ``requires_grad`` of a leaf, in place."""
         if self.node is not None:
             raise RuntimeError("requires_grad_: only leaves can change it; use .detach() to get one")
-        if requires_grad and self.dtype.kind != "f":
+        if requires_grad and not is_float(self.dtype):
             raise checks.type_error("requires_grad_", "only floating tensors have gradients", input=self)
         self.requires_grad = requires_grad
         return self
@@ -233,12 +235,13 @@ def tensor(data: Any, *, dtype: Any = None, device: str | None = None, requires_
         host = source if typed else np.array([np.asarray(s) for s in source] if _holds_tensors(source) else source)
     except ValueError:
         raise ValueError("tensor: data must be a regular array, got rows of different lengths") from None
-    kind = np.dtype(dtype).kind if dtype is not None else host.dtype.kind
+    wanted = host.dtype if dtype is None else find_dtype(dtype)
+    kind = "f" if is_float(wanted) else wanted.kind
     if kind not in "fiub":
         raise TypeError(f"tensor: data must be real numbers or bools, got dtype {host.dtype}")
     if dtype is None and not typed:
-        dtype = {"f": np.float32, "i": np.int64, "u": np.int64}.get(kind)
-    out = Tensor(place.xp.array(host, dtype=dtype), place)
+        wanted = np.dtype({"f": np.float32, "i": np.int64, "u": np.int64}.get(kind, wanted))
+    out = Tensor(place.xp.array(host, dtype=wanted), place)
     return out.requires_grad_() if requires_grad else out
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.core import events
+from minicnn.core.dtypes import is_float
 from minicnn.core.function import Function
 
 _LIBRARY = str(Path(__file__).parents[1])
@@ -30,7 +31,7 @@ def _describe(values: Any) -> str:
             parts.append("None")
             continue
         a = x._host()
-        finite = a[np.isfinite(a)] if a.dtype.kind == "f" else a
+        finite = a[np.isfinite(a)] if is_float(a.dtype) else a
         span = f" in [{finite.min():.4g}, {finite.max():.4g}]" if finite.size else ""
         bad = f", {int(a.size - finite.size)} not finite" if finite.size != a.size else ""
         parts.append(f"{tuple(a.shape)} {a.dtype}{span}{bad}")
@@ -38,7 +39,7 @@ def _describe(values: Any) -> str:
 
 
 def _is_bad(x: Any) -> bool:
-    return x is not None and x.dtype.kind == "f" and not np.isfinite(x._host()).all()
+    return x is not None and is_float(x.dtype) and not np.isfinite(x._host()).all()
 
 
 def _checksum(array: Any, device: Any) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from minicnn.core import checks
 from minicnn.core.device import Device
 from minicnn.core.device import device as find_device
+from minicnn.core.dtypes import is_float
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array
 
@@ -42,7 +43,7 @@ class Parameter(Tensor):
 
     def __init__(self, data: Tensor | Array, requires_grad: bool = True) -> None:
         source = data if isinstance(data, Tensor) else Tensor(find_device().xp.asarray(data))
-        if requires_grad and source.dtype.kind != "f":
+        if requires_grad and not is_float(source.dtype):
             raise checks.type_error("Parameter", "only floating tensors have gradients", data=source)
         memory = source.device.xp.asarray(source.data)  # a 0-d result may be a NumPy scalar, which nobody can write to
         super().__init__(memory, source.device, requires_grad=requires_grad)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.core import checks
+from minicnn.core.dtypes import is_float
 from minicnn.core.modes import enable_grad
 from minicnn.core.tensor import Tensor, tensor
 from minicnn.core.types import Shape
@@ -217,7 +218,7 @@ def summary(module: Module, input_shape: Shape | list[Shape], dtype: Any = None)
     inputs = [tensor(np.zeros((1, *shape), dtype=kind), device=place) for shape in shapes]
     recorder = _Recorder(module)
     for x in inputs:
-        if kind.kind == "f":
+        if is_float(kind):
             x.requires_grad_()
         if len(x.shape) == 4:
             recorder.remember(x, _Field((1, 1), (1.0, 1.0), _map_of(x.shape)))

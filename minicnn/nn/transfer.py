@@ -9,6 +9,8 @@ import numpy as np
 from minicnn.core import checks
 from minicnn.core.device import Device
 from minicnn.core.device import device as find_device
+from minicnn.core.dtypes import find as find_dtype
+from minicnn.core.dtypes import is_float
 from minicnn.core.modes import no_grad
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Shape
@@ -40,23 +42,24 @@ def parse_target(target: tuple[Any, ...], device: Any, dtype: Any) -> tuple[Devi
             device = item
         else:
             dtype = item
-    if dtype is not None and np.dtype(dtype).kind != "f":
-        raise checks.type_error("Module.to", f"dtype must be floating, got {np.dtype(dtype)}")
+    if dtype is not None:
+        dtype = find_dtype(dtype)
+        if not is_float(dtype):
+            raise checks.type_error("Module.to", f"dtype must be floating, got {dtype}")
     return None if device is None else find_device(device), dtype
 
 
 def _is_dtype(name: str) -> bool:
     try:
-        np.dtype(name)
+        return name == "bfloat16" or np.dtype(name) is not None
     except TypeError:
         return False
-    return True
 
 
 def move_(target: Tensor, device: Device | None, dtype: Any) -> None:
     """Change the place and (if floating) the dtype of a tensor in place, with its gradient."""
     place = target.device if device is None else device
-    wanted = target.dtype if dtype is None or target.dtype.kind != "f" else np.dtype(dtype)
+    wanted = target.dtype if dtype is None or not is_float(target.dtype) else dtype
     if place is target.device and wanted == target.dtype:
         return
     if place is target.device:

@@ -12,6 +12,8 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from minicnn.core import checks
 from minicnn.core.device import device as find_device
+from minicnn.core.dtypes import find as find_dtype
+from minicnn.core.dtypes import is_float
 from minicnn.core.modes import state
 from minicnn.core.tensor import Tensor
 from minicnn.ops.cast import cast
@@ -19,7 +21,8 @@ from minicnn.ops.cast import cast
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_NARROW = ("float16", "float32")  # what is cast; float64 is left alone, as a choice of the user
+HALVES = ("float16", "bfloat16")
+_NARROW = (*HALVES, "float32")  # what is cast; float64 is left alone, as a choice of the user
 
 
 class autocast:  # noqa: N801 - PyTorch's spelling
@@ -34,7 +37,8 @@ class autocast:  # noqa: N801 - PyTorch's spelling
     device_type : str
         The device whose Tensors are cast; others are not touched.
     dtype : dtype
-        float16 (the default).
+        float16 (the default: 11 bits of precision, up to 65504) or bfloat16 (8 bits, the range of float32, so that the
+        loss needs no scaling; from the package ``ml_dtypes``).
     enabled : bool
         False: float32 again, inside a region with autocast.
 
@@ -42,16 +46,18 @@ class autocast:  # noqa: N801 - PyTorch's spelling
     ------
     ValueError
         On the CPU, which has no half-precision products, or for another dtype.
+    TypeError
+        For bfloat16 where ``ml_dtypes`` is not installed.
 
     Notes
     -----
     Only forward belongs inside; backward uses the dtypes that forward chose. Small gradients vanish in float16: scale
-    the loss with :class:`minicnn.GradScaler`. Weights are cast again at every use. bfloat16 is not offered: NumPy's
-    arrays, which the engine thinks in, have no such dtype.
+    the loss with :class:`minicnn.GradScaler`. Weights are cast again at every use.
 
     References
     ----------
-    Micikevicius et al., *Mixed precision training*, ICLR 2018.
+    Micikevicius et al., *Mixed precision training*, ICLR 2018 (float16); Kalamkar et al., *A study of BFLOAT16 for deep
+    learning training*, 2019.
 
     Examples
     --------
@@ -67,19 +73,16 @@ class autocast:  # noqa: N801 - PyTorch's spelling
 
     def __init__(self, device_type: str, dtype: Any = None, enabled: bool = True) -> None:
         name = "float16" if dtype is None else str(getattr(dtype, "name", dtype))
+        wanted: Any = name
         if enabled:
             if str(device_type) == "cpu":
                 raise checks.value_error(
                     "autocast", "device 'cpu' computes in float32 and float64 only; use a GPU, or enabled=False"
                 )
-            if name == "bfloat16":
-                raise checks.value_error(
-                    "autocast",
-                    f"bfloat16 is not supported on device '{device_type}': NumPy has no such dtype; use float16",
-                )
-            if name != "float16":
-                raise checks.value_error("autocast", f"dtype must be float16, got {name}")
-        self.device, self.dtype, self.enabled = find_device(str(device_type)), name, enabled
+            if name not in HALVES:
+                raise checks.value_error("autocast", f"dtype must be float16 or bfloat16, got {name}")
+            wanted = find_dtype(name)
+        self.device, self.dtype, self.enabled = find_device(str(device_type)), wanted, enabled
         self._previous: list[Any] = []
 
     def __enter__(self) -> Self:
@@ -101,10 +104,10 @@ class autocast:  # noqa: N801 - PyTorch's spelling
     def prepared(self, precision: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
         """The floating Tensors of this device among the values in the precision that an op asks for."""
         dtype = self.dtype if precision == "half" else "float32"
-        floats = [v for v in values if isinstance(v, Tensor) and v.data.dtype.kind == "f"]
+        floats = [v for v in values if isinstance(v, Tensor) and is_float(v.data.dtype)]
         if any(v.device is not self.device or v.data.dtype.name not in _NARROW for v in floats):
             return values
-        return tuple([cast(v, dtype) if isinstance(v, Tensor) and v.data.dtype.kind == "f" else v for v in values])
+        return tuple([cast(v, dtype) if isinstance(v, Tensor) and is_float(v.data.dtype) else v for v in values])
 
 
 def _in(precision: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

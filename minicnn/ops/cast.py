@@ -4,6 +4,7 @@ from typing import Any
 
 from minicnn.core.device import Device
 from minicnn.core.device import device as find_device
+from minicnn.core.dtypes import find as find_dtype
 from minicnn.core.function import Function, constant
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array, Shape
@@ -29,7 +30,7 @@ def cast(input: Tensor, dtype: Any) -> Tensor:
     ----------
     input : Tensor
     dtype : dtype
-        As NumPy or minicnn names it: ``mc.float64``, ``"int64"``, ``bool``.
+        As NumPy or minicnn names it: ``mc.float64``, ``"int64"``, ``bool``, ``"bfloat16"``.
 
     Gradient
     --------
@@ -41,7 +42,8 @@ def cast(input: Tensor, dtype: Any) -> Tensor:
     >>> mc.ops.cast(mc.tensor([1.7, -1.7]), mc.int64).tolist()
     [1, -1]
     """
-    return input if input.data.dtype == dtype else Cast(dtype)(input)
+    wanted = find_dtype(dtype)
+    return input if input.data.dtype == wanted else Cast(wanted)(input)
 
 
 class Clone(Function):

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from minicnn.backends.convolution import Problem
 from minicnn.core import checks
+from minicnn.core.dtypes import is_float
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Pair, Shape
 from minicnn.core.windows import Window2d
@@ -105,7 +106,7 @@ def transposed_problem(
 def check_dtypes(op: str, input: Tensor, **others: Tensor | None) -> None:
     """Raise unless the input has a dtype of kernels, and the others, where given, the same."""
     dtype, given = input.data.dtype, {name: other for name, other in others.items() if other is not None}
-    if dtype.kind != "f" or (dtype.itemsize < 4 and not checks.has_half(input)):
+    if not is_float(dtype) or (dtype.itemsize < 4 and not checks.has_half(input)):
         raise checks.type_error(op, "input must be float32 or float64", input=input)
     if any(other.data.dtype != dtype for other in given.values()):
         message = f"{', '.join(['input', *others][:-1])} and {[*others][-1]} must have one dtype"

@@ -8,6 +8,7 @@ from math import prod
 from typing import ClassVar
 
 from minicnn.core import checks
+from minicnn.core.dtypes import is_float
 from minicnn.core.function import Function, constant
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array
@@ -145,7 +146,7 @@ def _check(op: str, input: Tensor, target: Tensor, weight: Tensor | None, reduct
         raise checks.value_error(op, "input has no classes", input=input)
     if weight is not None and weight.shape != (classes,):
         raise checks.value_error(op, f"weight must have shape ({classes},), one per class", input=input, weight=weight)
-    if target.dtype.kind == "f":
+    if is_float(target.dtype):
         return False
     expected = input.shape[:axis] + input.shape[axis + 1 :]
     if target.shape != expected:

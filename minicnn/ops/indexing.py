@@ -8,6 +8,7 @@ from math import prod
 from typing import Any
 
 from minicnn.core import checks
+from minicnn.core.dtypes import is_float
 from minicnn.core.function import Function, constant
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array, Shape
@@ -284,7 +285,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Operand) -> Tensor:
     [1, 1, 9]
     """
     axis, raw = _along("scatter", input, dim, index)
-    if isinstance(src, Tensor) and src.dtype.kind == "f" and input.dtype.kind != "f":
+    if isinstance(src, Tensor) and is_float(src.dtype) and not is_float(input.dtype):
         raise checks.type_error("scatter", "a floating src does not fit an integer input", input=input, src=src)
     return Scatter(axis, raw)(input, _used("scatter", src, raw) if isinstance(src, Tensor) else src)  # type: ignore[no-any-return]
 

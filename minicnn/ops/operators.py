@@ -94,6 +94,7 @@ METHODS_OF_MANY: dict[str, Callable[..., Tensor]] = {
 
 DTYPES: dict[str, Any] = {
     "half": "float16",
+    "bfloat16": "bfloat16",
     "float": FLOAT,
     "double": "float64",
     "int": "int32",

@@ -7,6 +7,7 @@ from math import inf
 from math import prod as _product
 
 from minicnn.core import checks
+from minicnn.core.dtypes import is_float
 from minicnn.core.function import Function, constant
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array, Ints, Shape
@@ -90,7 +91,7 @@ def sum(input: Tensor, dim: Ints | None = None, keepdim: bool = False, *, dtype:
 
 class Mean(_Reduction):
     def forward(self, x: Array) -> Array:
-        if x.dtype.kind != "f":
+        if not is_float(x.dtype):
             raise checks.type_error("mean", "input must be floating; cast it first", input=x)
         total = self.xp.sum(x, axis=self.dims, keepdims=self.keepdim)
         return self.xp.divide(total, float(self.count(x.shape)))
@@ -132,7 +133,7 @@ class Var(_Reduction):
 
     def forward(self, x: Array) -> Array:
         self.keep_inputs(0)
-        if x.dtype.kind != "f":
+        if not is_float(x.dtype):
             raise checks.type_error(self.name, "input must be floating; cast it first", input=x)
         xp = self.xp
         center = xp.divide(xp.sum(x, axis=self.dims, keepdims=True), float(self.count(x.shape)))
@@ -429,7 +430,7 @@ def cumsum(input: Tensor, dim: int) -> Tensor:
     >>> mc.ops.cumsum(mc.tensor([1, 2, 3]), 0).tolist()
     [1, 3, 6]
     """
-    if input.dtype.kind != "f":
+    if not is_float(input.dtype):
         input = cast(input, "int64")
     if not input.ndim:
         return reshape(cumsum(reshape(input, 1), dim), ())

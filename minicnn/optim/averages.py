@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.core import checks
+from minicnn.core.dtypes import is_float
 from minicnn.core.tensor import Tensor, tensor
 from minicnn.core.types import Array
 
@@ -64,7 +65,7 @@ class EMA:
         """Take the present values into the average."""
         rate = self.rate()
         for p, average in zip(self.params, self.shadow, strict=True):
-            if p.dtype.kind == "f":
+            if is_float(p.dtype):
                 xp = p.device.xp
                 step = xp.subtract(p.data, average)
                 xp.add(average, xp.multiply(step, rate), out=average)

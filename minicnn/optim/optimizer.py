@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.core import checks, events
+from minicnn.core.dtypes import is_float
 from minicnn.core.modes import enable_grad, no_grad
 from minicnn.core.tensor import Tensor, tensor
 from minicnn.core.types import Array
@@ -98,7 +99,7 @@ class Optimizer:
         for position, p in enumerate(params):
             if not isinstance(p, Tensor):
                 raise checks.type_error(self.name, f"parameter {position} must be a Tensor, got {type(p).__name__}")
-            if p.dtype.kind != "f":
+            if not is_float(p.dtype):
                 raise checks.type_error(self.name, f"parameter {position} must be floating", param=p)
             if not p.is_leaf:
                 message = f"parameter {position} is not a leaf (made by {p.node}); optimise the tensor it came from"

@@ -1,21 +1,34 @@
-"""Whether another device computes what the CPU does: every case of every op, values and first gradients."""
+"""Whether another device computes what the CPU does: every case of every op, values and first gradients.
+
+The half types, which the CPU has no kernels for, are compared with its float32: of inputs rounded to the half type, and
+with the results rounded to it.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minicnn.core.backprop import grad
+from minicnn.core.dtypes import find as find_dtype
+from minicnn.core.dtypes import is_float
 from minicnn.core.tensor import Tensor, tensor
 from minicnn.testing.arguments import Arguments
 from minicnn.testing.cases.case import Case
 
 # max |difference| <= relative * max |CPU's value| + absolute; the second for what is left where terms cancel
-RELATIVE = {"float64": 1e-12, "float32": 1e-5}
-ABSOLUTE = {"float64": 1e-15, "float32": 3e-7}
+RELATIVE = {"float64": 1e-12, "float32": 1e-5, "float16": 2e-2, "bfloat16": 1.5e-1}  # halves: 40 roundings
+ABSOLUTE = {"float64": 1e-15, "float32": 3e-7, "float16": 1e-3, "bfloat16": 1e-2}
 LOOSER = {"conv": 4.0}  # ops whose name begins so, and by how much: Winograd's transforms amplify rounding
+HALVES = ("float16", "bfloat16")
+
+
+def dtypes() -> list[str]:
+    """What is compared: bfloat16 where ``ml_dtypes`` is installed, from which NumPy has it."""
+    return [name for name in RELATIVE if name != "bfloat16" or importlib.util.find_spec("ml_dtypes")]
 
 
 def moved(function: Callable[..., Any], device: str) -> Callable[..., Any]:
@@ -52,14 +65,22 @@ class Parity(NamedTuple):
         return not self.trouble
 
 
-def run(case: Case, seed: int, dtype: Any, device: str) -> list[Any]:
-    """Outputs and then first gradients of one draw on a device, as host arrays; cotangents are the same everywhere."""
+def run(case: Case, seed: int, dtype: Any, device: str, rounded: Any = None) -> list[Any]:
+    """Outputs and then first gradients of one draw on a device, as host arrays; cotangents are the same everywhere.
+
+    ``rounded`` is a dtype that the floats of inputs and cotangents go through on their way to ``dtype``.
+    """
+
+    def drawn(values: Any, kind: Any) -> Any:
+        return values if rounded is None else values.astype(rounded).astype(kind)
+
     sample = case.sample(seed)
     arguments = Arguments(sample.args, sample.kwargs)
     wanted = set(arguments.floats(case.constants)) if case.differentiable else set()
     leaves = [
-        tensor(leaf, dtype=dtype if leaf.dtype.kind == "f" else None, device=device, requires_grad=i in wanted)
-        if isinstance(leaf, np.ndarray) else leaf
+        tensor(drawn(leaf, dtype), dtype=dtype, device=device, requires_grad=i in wanted)
+        if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f"
+        else tensor(leaf, device=device) if isinstance(leaf, np.ndarray) else leaf
         for i, leaf in enumerate(arguments.leaves)
     ]  # fmt: skip
     args, kwargs = arguments.build(leaves)
@@ -72,8 +93,8 @@ def run(case: Case, seed: int, dtype: Any, device: str) -> list[Any]:
             continue
         if y.device != device:
             raise RuntimeError(f"{case.id}: an output is on {y.device}, its inputs are on {device}")
-        if y.dtype.kind == "f":
-            pairs.append((y, tensor(rng.standard_normal(y.shape), dtype=y.dtype, device=device)))
+        if is_float(y.dtype):
+            pairs.append((y, tensor(drawn(rng.standard_normal(y.shape), y.dtype), dtype=y.dtype, device=device)))
     pairs = [(y, v) for y, v in pairs if y.requires_grad]
     inputs = [leaves[i] for i in sorted(wanted)]
     gradients: list[Any] = [None] * len(inputs)
@@ -84,10 +105,10 @@ def run(case: Case, seed: int, dtype: Any, device: str) -> list[Any]:
 
 def compare(case: Case, dtype: str, device: str, seeds: int = 2) -> Parity:
     """The case on both devices at several seeds."""
-    worst = 0.0
+    worst, real = 0.0, find_dtype(dtype)
     for seed in range(seeds):
-        expected, found = (run(case, seed, np.dtype(dtype), place) for place in ("cpu", device))
-        for number, (mine, theirs) in enumerate(zip(found, expected, strict=True)):
+        found = run(case, seed, real, device)
+        for number, (mine, theirs) in enumerate(zip(found, _expected(case, seed, real), strict=True)):
             error, trouble = difference(mine, theirs, case.op)
             worst = max(worst, error)
             if trouble:
@@ -95,9 +116,20 @@ def compare(case: Case, dtype: str, device: str, seeds: int = 2) -> Parity:
     return Parity(case.id, dtype, worst, "")
 
 
+def _expected(case: Case, seed: int, real: np.dtype[Any]) -> list[Any]:
+    """The CPU's results."""
+    if real.name not in HALVES:
+        return run(case, seed, real, "cpu")
+    single = np.dtype("float32")
+    values = run(case, seed, single, "cpu", rounded=real)
+    with np.errstate(over="ignore"):  # of what float16 cannot hold
+        return [v.astype(real) if isinstance(v, np.ndarray) and v.dtype == single else v for v in values]
+
+
 def tolerance(op: str, dtype: str) -> float:
     """The relative tolerance of an op."""
-    return RELATIVE[dtype] * next((factor for start, factor in LOOSER.items() if op.startswith(start)), 1.0)
+    looser = {} if dtype in HALVES else LOOSER  # no rule takes Winograd for halves
+    return RELATIVE[dtype] * next((factor for start, factor in looser.items() if op.startswith(start)), 1.0)
 
 
 def difference(mine: Any, theirs: Any, op: str) -> tuple[float, str]:
@@ -106,14 +138,14 @@ def difference(mine: Any, theirs: Any, op: str) -> tuple[float, str]:
         return 0.0, "" if mine == theirs else f"{mine!r} where the CPU has {theirs!r}"
     if mine.shape != theirs.shape or mine.dtype != theirs.dtype:
         return 0.0, f"{mine.dtype}{mine.shape} where the CPU has {theirs.dtype}{theirs.shape}"
-    if theirs.dtype.kind != "f":
+    if not is_float(theirs.dtype):
         return 0.0, "" if np.array_equal(mine, theirs) else "other values"
     finite = np.isfinite(theirs)
     if not np.array_equal(mine[~finite], theirs[~finite], equal_nan=True):
         return 0.0, "NaN or infinity where the CPU has none, or none where it has"
     if not finite.any():
         return 0.0, ""
-    gap = np.abs(mine[finite].astype(np.float64) - theirs[finite]).max()
+    gap = np.abs(mine[finite].astype(np.float64) - theirs[finite].astype(np.float64)).max()
     dtype = theirs.dtype.name
     error = float(gap / (float(np.abs(theirs[finite]).max()) + ABSOLUTE[dtype] / RELATIVE[dtype]))
     allowed = tolerance(op, dtype)

@@ -2,9 +2,11 @@
 #include <cstdint>
 #include <type_traits>
 
+#include <cuda_bf16.h>
+
 namespace {
 
-enum Type { R32F = 0, R64F = 1, R16F = 2 };
+enum Type { R32F = 0, R64F = 1, R16F = 2, R16BF = 14 };
 enum { COMPUTE_64F = 70, COMPUTE_64F_PEDANTIC = 71 };
 enum { OK = 0, NOT_INITIALIZED = 1, INVALID_VALUE = 7, NOT_SUPPORTED = 15 };
 
@@ -12,6 +14,7 @@ double read(const void* at, int type, long i) {
   switch (type) {
     case R32F: return ((const float*)at)[i];
     case R64F: return ((const double*)at)[i];
+    case R16BF: return (float)((const __nv_bfloat16*)at)[i];
     default: return (double)((const _Float16*)at)[i];
   }
 }
@@ -19,6 +22,7 @@ void write(void* at, int type, long i, double value) {
   switch (type) {
     case R32F: ((float*)at)[i] = (float)value; break;
     case R64F: ((double*)at)[i] = value; break;
+    case R16BF: ((__nv_bfloat16*)at)[i] = (float)value; break;
     default: ((_Float16*)at)[i] = (_Float16)(float)value;
   }
 }
@@ -30,8 +34,7 @@ int multiply(void* handle, int transa, int transb, int m, int n, int k, double a
   if (!handle) return NOT_INITIALIZED;
   if (transa < 0 || transa > 1 || transb < 0 || transb > 1 || m < 0 || n < 0 || k < 0 || batch < 0) return INVALID_VALUE;
   if (lda < (transa ? k : m) || ldb < (transb ? n : k) || ldc < m || lda < 1 || ldb < 1 || ldc < 1) return INVALID_VALUE;
-  if (ta != tb || ta > R16F || tc > R16F || wide != (ta == R64F) || wide != (tc == R64F)) return NOT_SUPPORTED;
-  if (ta == R32F && tc == R16F) return NOT_SUPPORTED;
+  if (ta != tb || wide != (ta == R64F) || (tc != ta && (tc != R32F || wide))) return NOT_SUPPORTED;
   for (long p = 0; p < batch; p++)
     for (long j = 0; j < n; j++)
       for (long i = 0; i < m; i++) {

@@ -13,9 +13,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from minicnn.backends.cuda import device, emulator, sources
+from minicnn.core.dtypes import find as find_dtype
 
 HERE = Path(__file__).parent
 FLAGS = [*(flag for flag in emulator.FLAGS if flag != "-O1"), "-O0", "-w", "-fPIC", "-fno-gnu-unique"]
@@ -50,8 +49,8 @@ def _entry(name: str, parameters: str) -> str:
 @cache
 def ours() -> dict[str, tuple[str, str]]:
     """File and element type of each text that our own kernels are compiled from."""
-    reals = ("float16", "float32", "float64")
-    return {device.source(stem, np.dtype(real)): (stem, real) for stem in sources.stems() for real in reals}
+    reals = [find_dtype(real) for real in ("float16", "bfloat16", "float32", "float64")]
+    return {device.source(stem, real): (stem, real.name) for stem in sources.stems() for real in reals}
 
 
 def folders() -> list[str]:
@@ -118,4 +117,4 @@ def _bytes(text: str, name: str) -> list[int]:
         return list(takewhile(bool, (ctypes.c_uint * 64).in_dll(library(text), f"sizes_{name}")))
     stem, real = ours()[text]
     parameters = sources.kernel(f"{stem}.{name}").parameters
-    return [8 if p.pointer else sources.dtype_of(p.type, np.dtype(real)).itemsize for p in parameters]
+    return [8 if p.pointer else sources.dtype_of(p.type, find_dtype(real)).itemsize for p in parameters]

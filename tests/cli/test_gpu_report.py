@@ -121,10 +121,12 @@ def test_a_foreign_file_and_an_unknown_stage_are_refused(tmp_path: Path, capsys:
 def test_half_precision_is_compared_with_single(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code, stages = report(tmp_path, "--stages", "half")
     assert code == 0
-    assert 0 < max(stages["half"]["errors"].values()) <= gpu_stages.HALF
-    monkeypatch.setattr(gpu_stages, "HALF", 1e-6)
+    for dtype, bound in gpu_stages.HALF.items():
+        assert 0 < max(stages["half"]["errors"][dtype].values()) <= bound
+    monkeypatch.setitem(gpu_stages.HALF, "bfloat16", 1e-6)
     code, stages = report(tmp_path, "--stages", "half", "--again")
     assert code == 1
+    assert "bfloat16, logits" in stages["half"]["troubles"][0]
     assert "above 1e-06" in stages["half"]["troubles"][0]
 
 

@@ -17,7 +17,7 @@ from minicnn.backends.cuda import seam
 class Backend:
     """What ``device.backend`` is: the modules of this package, each call of which runs on one device's runtime."""
 
-    DTYPES = ("float16", "float32", "float64")  # what the kernels are compiled for
+    DTYPES = ("float16", "bfloat16", "float32", "float64")  # what the kernels are compiled for
 
     def __init__(self, runtime: seam.Runtime) -> None:
         self.runtime = runtime

@@ -3,12 +3,13 @@
 from math import prod
 
 from minicnn.backends.cuda import seam
+from minicnn.core.dtypes import is_float
 from minicnn.core.types import Array
 
 
 def relu(x: Array) -> Array:
     """max(x, 0); NaN stays."""
-    return _map("relu", x) if x.dtype.kind == "f" else seam.xp().maximum(x, 0)
+    return _map("relu", x) if is_float(x.dtype) else seam.xp().maximum(x, 0)
 
 
 def relu_grad(gy: Array, y: Array) -> Array:

@@ -11,28 +11,63 @@ import numpy as np
 
 from minicnn.backends.cuda import seam
 from minicnn.backends.cuda.sources import sum_type
+from minicnn.core.dtypes import is_float
 from minicnn.core.types import Array
 
 
 def __getattr__(name: str) -> Any:
     if not seam.entered():  # asked by a tool that looks at modules, without a device
         raise AttributeError(name)
-    return getattr(seam.xp(), name)
+    found = getattr(seam.xp(), name)
+    return _with_numbers(found) if name in _MEET_NUMBERS else _in_float32(found) if name in _IN_FLOAT32 else found
+
+
+_IN_FLOAT32 = {"argsort", "round"}  # what CuPy does not do of bfloat16
+_MEET_NUMBERS = {"add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "where", "clip"}
+
+
+def _with_numbers(function: Any) -> Any:
+    """The function, whose Python floats take the dtype of a bfloat16 array; NumPy and CuPy make float32 of the two."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        dtype = next((x.dtype for x in args if getattr(x, "dtype", None) and _is_bfloat16(x.dtype)), None)
+        if dtype is not None:
+            args = tuple(dtype.type(x) if isinstance(x, float) else x for x in args)
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _in_float32(function: Any) -> Any:
+    """The function, by way of float32 where its first operand is bfloat16; integer results stay what they are."""
+
+    def call(x: Array, *args: Any, **kwargs: Any) -> Any:
+        if not _is_bfloat16(x.dtype):
+            return function(x, *args, **kwargs)
+        y = function(x.astype(np.float32), *args, **kwargs)
+        return y.astype(x.dtype) if is_float(y.dtype) else y
+
+    return call
+
+
+def _is_bfloat16(dtype: "np.dtype[Any]") -> bool:
+    return dtype.kind == "V"
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """NumPy's; stacks of matrices by ``seam.gemm``, as CuPy's own would multiply float16 in float32."""
-    if max(a.ndim, b.ndim) > 2 and min(a.ndim, b.ndim) > 1 and a.dtype == b.dtype and a.dtype.kind == "f":
-        return seam.gemm(a, b)
-    return seam.xp().matmul(a, b)
+    """NumPy's; of floats by ``seam.gemm``, as CuPy's own would multiply stacks of half types in float32."""
+    if a.dtype != b.dtype or not is_float(a.dtype):
+        return seam.xp().matmul(a, b)
+    y = seam.gemm(a[None] if a.ndim == 1 else a, b[:, None] if b.ndim == 1 else b)
+    return y.squeeze(tuple(axis for axis, x in ((-2, a), (-1, b)) if x.ndim == 1))
 
 
 def einsum(subscripts: str, *operands: Array, **options: Any) -> Array:
     """NumPy's; what is a stack of matrix products of two operands by ``seam.gemm``, for the same reason."""
     inputs, _, output = subscripts.partition("->")
     terms = inputs.split(",")
-    if len(operands) != 2 or len({x.dtype for x in operands}) > 1 or operands[0].dtype.kind != "f":
-        return seam.xp().einsum(subscripts, *operands, **options)
+    if len(operands) != 2 or len({x.dtype for x in operands}) > 1 or not is_float(operands[0].dtype):
+        return _einsum(subscripts, *operands, **options)
     first, second = terms
     inner = [i for i in first if i in second and i not in output]
     batch = [i for i in output if i in first and i in second]
@@ -40,7 +75,7 @@ def einsum(subscripts: str, *operands: Array, **options: Any) -> Array:
     columns = [i for i in output if i in second and i not in first]
     whole = sorted(batch + rows + inner) == sorted(first) and sorted(batch + inner + columns) == sorted(second)
     if not (whole and inner and rows + columns):  # diagonals, sums over one operand, elementwise products
-        return seam.xp().einsum(subscripts, *operands, **options)
+        return _einsum(subscripts, *operands, **options)
     sizes = dict(zip(first, operands[0].shape, strict=True)) | dict(zip(second, operands[1].shape, strict=True))
 
     def stacked(x: Array, term: str, *groups: list[str]) -> Array:
@@ -52,16 +87,24 @@ def einsum(subscripts: str, *operands: Array, **options: Any) -> Array:
     return y.reshape([sizes[i] for i in found]).transpose([found.index(i) for i in output])
 
 
+def _einsum(subscripts: str, *operands: Array, **options: Any) -> Array:
+    """The device's own; of bfloat16, which not all know there, in float32."""
+    if not all(_is_bfloat16(x.dtype) for x in operands):
+        return seam.xp().einsum(subscripts, *operands, **options)
+    wide = [x.astype(np.float32) for x in operands]
+    return seam.xp().einsum(subscripts, *wide, **options).astype(operands[0].dtype)
+
+
 def sum(a: Array, axis: Any = None, dtype: Any = None, out: Array | None = None, keepdims: bool = False) -> Array:
-    """NumPy's; of halves in float32. CuPy's of a contiguous array is CUB's, which adds halves to halves."""
-    if dtype is None and out is None and a.dtype == np.float16:
+    """NumPy's; of half types in float32. CuPy's of a contiguous array is CUB's, which adds halves to halves."""
+    if dtype is None and out is None and is_float(a.dtype) and a.dtype.itemsize == 2:
         return seam.xp().sum(a, axis, np.float32, keepdims=keepdims).astype(a.dtype)
     return seam.xp().sum(a, axis, dtype, out, keepdims)
 
 
 def cumsum(a: Array, axis: int | None = None, dtype: Any = None, out: Array | None = None) -> Array:
-    """NumPy's; of halves in float32, for the same reason."""
-    if dtype is None and out is None and a.dtype == np.float16:
+    """NumPy's; of half types in float32, for the same reason."""
+    if dtype is None and out is None and is_float(a.dtype) and a.dtype.itemsize == 2:
         return seam.xp().cumsum(a, axis, np.float32).astype(a.dtype)
     return seam.xp().cumsum(a, axis, dtype, out)
 
@@ -96,4 +139,4 @@ def _beyond(rest: Array, b: Array) -> Array:
 
 
 def _has_floats(*operands: Array) -> bool:
-    return any(isinstance(x, float) or getattr(x, "dtype", np.dtype(bool)).kind == "f" for x in operands)
+    return any(isinstance(x, float) or is_float(getattr(x, "dtype", np.dtype(bool))) for x in operands)

@@ -7,12 +7,11 @@ Needs the packages ``cuda-bindings``, ``nvidia-cuda-nvrtc`` and, for the headers
 import importlib.util
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 from minicnn.backends.cuda import device, sources
 from minicnn.core.device import DeviceUnavailableError
+from minicnn.core.dtypes import find as find_dtype
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90")  # Turing, Ampere, Hopper: machine code
 PORTABLE = "compute_75"  # PTX, which drivers compile for everything later
@@ -58,7 +57,7 @@ def compile_file(stem: str, real: str, architecture: str) -> dict[str, Resources
     options = [f"--gpu-architecture={architecture}", *device.OPTIONS, *CUPYS, *includes]
     if architecture.startswith("sm_"):
         options.append("--ptxas-options=-v")
-    text = device.source(stem, _dtype(real))
+    text = device.source(stem, find_dtype(real))
     _, program = nvrtc.nvrtcCreateProgram(text.encode(), f"{stem}.cu".encode(), 0, [], [])
     (status,) = nvrtc.nvrtcCompileProgram(program, len(options), [o.encode() for o in options])
     _, length = nvrtc.nvrtcGetProgramLogSize(program)
@@ -73,16 +72,6 @@ def compile_file(stem: str, real: str, architecture: str) -> dict[str, Resources
         name: Resources(int(m["registers"]), int(m["shared"] or 0), int(m["stores"]) + int(m["loads"]))
         for name, m in found.items()
     }
-
-
-def _dtype(real: str) -> Any:
-    return _Bfloat16() if real == "bfloat16" else np.dtype(real)
-
-
-class _Bfloat16:
-    """NumPy has no bfloat16; what ``sources`` asks of a dtype."""
-
-    name, itemsize = "bfloat16", 2
 
 
 def headers() -> list[Path]:

@@ -15,9 +15,13 @@ from minicnn.backends.cuda.detection import missing_link
 from minicnn.backends.cuda.products import Product
 from minicnn.backends.cuda.uploading import PinnedUploader
 from minicnn.core.device import DeviceUnavailableError
+from minicnn.core.dtypes import find as find_dtype
 from minicnn.core.types import Shape
 
 OPTIONS = ("--std=c++17",)  # of NVRTC; CuPy adds some of its own (``compiling.CUPYS``)
+_KINDS = {  # cuBLAS's names of element types
+    "float16": "CUDA_R_16F", "bfloat16": "CUDA_R_16BF", "float32": "CUDA_R_32F", "float64": "CUDA_R_64F",
+}  # fmt: skip
 _SPIN = """
 extern "C" __global__ void spin(long long cycles) {
   const long long begin = clock64();
@@ -36,7 +40,7 @@ class CupyRuntime:
         import cupy
 
         self.namespace = cupy
-        self._uploads: Any = None
+        self._uploads: dict[int, Any] = {}  # by the stream that uses what they bring
         self._timed = _Timed(cupy)
 
     @cached_property
@@ -50,10 +54,9 @@ class CupyRuntime:
     def multiply(self, product: Product) -> None:
         cuda, p, real = self.namespace.cuda, product, product.a.array.dtype
         blas, types = cuda.cublas, cuda.runtime
-        kinds = {2: types.CUDA_R_16F, 4: types.CUDA_R_32F, 8: types.CUDA_R_64F}
         letters = [blas.CUBLAS_OP_T if x.transposed else blas.CUBLAS_OP_N for x in (p.a, p.b)]
         a, b, c = (
-            (x.array.data.ptr + x.offset * x.array.itemsize, kinds[x.array.itemsize], x.leading)
+            (x.array.data.ptr + x.offset * x.array.itemsize, getattr(types, _KINDS[x.array.dtype.name]), x.leading)
             for x in (p.a, p.b, p.c)
         )
         one, kept = (np.array(number, sources.sum_type(real)) for number in (1, p.add))  # read by the call
@@ -113,11 +116,12 @@ class CupyRuntime:
             before.wait_event(inner.record())
 
     def uploader(self) -> PinnedUploader:
-        if self._uploads is None:  # one stream for all: the pool keeps the memory of each stream apart
-            self._uploads = self.namespace.cuda.Stream(non_blocking=True)
         import cupyx
 
-        return PinnedUploader(self.namespace, cupyx.empty_pinned, self._uploads)
+        cuda, caller = self.namespace.cuda, self.namespace.cuda.get_current_stream().ptr
+        if caller not in self._uploads:  # the pool keeps the memory of each stream apart, so what they reuse is theirs
+            self._uploads[caller] = cuda.Stream(non_blocking=True)
+        return PinnedUploader(self.namespace, cupyx.empty_pinned, self._uploads[caller])
 
 
 class _Timed:
@@ -156,7 +160,7 @@ def load(stem: str, real: str) -> Any:
     """The compiled module (CuPy keeps it on disk as well)."""
     import cupy
 
-    return cupy.RawModule(code=source(stem, np.dtype(real)), options=OPTIONS)
+    return cupy.RawModule(code=source(stem, find_dtype(real)), options=OPTIONS)
 
 
 @cache

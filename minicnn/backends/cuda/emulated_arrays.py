@@ -12,8 +12,8 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 _FROM_HOST = {"array", "asarray", "ascontiguousarray", "asanyarray"}  # as CuPy's: host arrays are copied to the device
-_SCALAR = (int, float, bool, np.generic)
 _FOREIGN = "gGOSUMm"  # long doubles, objects, strings, times: CuPy has no arrays of them
+_NO_BFLOAT16 = {"argsort", "einsum", "round", "sort"}  # CuPy 14 has no such kernels
 
 
 class EmulatedArray(NDArrayOperatorsMixin):
@@ -140,6 +140,16 @@ def _ufunc(function: Any) -> Any:
     return call
 
 
+def _without_bfloat16(function: Any) -> Any:
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(a, np.ndarray) and a.dtype.kind == "V" for a in args):
+            raise TypeError(f"cuda-emulated: CuPy has no {function.__name__} of bfloat16")
+        return function(*args, **kwargs)
+
+    return call
+
+
 def _from_host(function: Any) -> Any:
     def call(source: Any, *args: Any, **kwargs: Any) -> Any:
         plain = source.host if isinstance(source, EmulatedArray) else source
@@ -179,5 +189,5 @@ def __getattr__(name: str) -> Any:
         for method in ("at", "reduce", "accumulate", "outer"):
             setattr(found, method, _wrapped(getattr(ufunc, method)))
     elif callable(found) and not isinstance(found, type):
-        found = _wrapped(found)
+        found = _wrapped(_without_bfloat16(found) if name in _NO_BFLOAT16 else found)
     return found

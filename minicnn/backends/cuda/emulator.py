@@ -23,6 +23,7 @@ from minicnn.backends.cuda import emulated_arrays, sources
 from minicnn.backends.cuda.emulated_arrays import EmulatedArray
 from minicnn.backends.cuda.products import Matrices, Product
 from minicnn.core.device import DeviceUnavailableError
+from minicnn.core.dtypes import find as find_dtype
 from minicnn.core.types import Array, Shape
 
 FLAGS = (
@@ -30,6 +31,21 @@ FLAGS = (
     "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=0",  # or longjmp to another fiber is taken for an attack
 )  # fmt: skip
 _PATTERN = "-ftrivial-auto-var-init=pattern"  # locals that nobody wrote hold 0xFE; of g++ 12 and later
+_HALVES = {  # CUDA's names for the half types, in the terms of g++ 12
+    "float16": "typedef _Float16 __half;\n",
+    "bfloat16": """
+#include <bit>
+struct __nv_bfloat16 {  // the upper half of a float
+  unsigned short bits;
+  __nv_bfloat16() = default;
+  __nv_bfloat16(float value) {
+    const unsigned whole = std::bit_cast<unsigned>(value);  // rounded to the nearest, half to even; a NaN stays one
+    bits = value != value ? (whole >> 16) | 64 : (whole + 0x7fff + (whole >> 16 & 1)) >> 16;
+  }
+  operator float() const { return std::bit_cast<float>((unsigned)bits << 16); }
+};
+""",
+}
 _LOCK = threading.Lock()  # fibers take turns on one CPU thread
 
 
@@ -143,8 +159,7 @@ def _identity(path: str) -> tuple[str, ...]:
 def translation(stem: str, real: "np.dtype[Any]") -> str:
     """The C++ text of one kernel file: the emulator, the file itself, and an entry point for each kernel."""
     macros = "".join(f"#define {name} {word}\n" for name, word in sources.spelled(real).items())
-    if real.name == "float16":
-        macros += "typedef _Float16 __half;\n"  # of g++ 12 and later
+    macros += _HALVES.get(real.name, "")
     entries, table = [], []
     for kernel in sources.kernels(stem).values():
         if kernel.device_only:
@@ -193,6 +208,6 @@ def build(stem: str, real: "np.dtype[Any]", flags: tuple[str, ...], suffix: str)
 @cache
 def load(stem: str, real: str) -> ctypes.CDLL:
     """The compiled file as a library."""
-    library = ctypes.CDLL(str(build(stem, np.dtype(real), ("-shared", "-fPIC"), ".so")))
+    library = ctypes.CDLL(str(build(stem, find_dtype(real), ("-shared", "-fPIC"), ".so")))
     library.emulator_message.restype = ctypes.c_void_p
     return library

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.backends.cuda import seam
+from minicnn.core.dtypes import is_float
 from minicnn.core.types import Array, Shape
 
 _THREADS = 256
@@ -19,7 +20,7 @@ _RUN = 16  # rows of a run that one thread may add alone
 
 def add_flat(values: Array, index: Array, size: int) -> Array:
     """(size,) zeros with each value added at its index."""
-    if values.dtype.kind == "f":
+    if is_float(values.dtype):
         return add_rows(values.reshape(-1, 1), index.reshape(-1), size).reshape(size)
     out = seam.xp().zeros(size, np.int64)
     args = (*(seam.contiguous(a).astype(np.int64, copy=False) for a in (values, index)), out, values.size)
@@ -27,10 +28,20 @@ def add_flat(values: Array, index: Array, size: int) -> Array:
     return out.astype(values.dtype)
 
 
+def add_rows_atomic(rows: Array, index: Array, size: int) -> Array:
+    """:func:`add_rows` for floats without the sort, in an order that changes from run to run."""
+    out = seam.xp().zeros((size, rows.shape[1]), rows.dtype)
+    places = seam.contiguous(index).astype(np.int64, copy=False)
+    args = seam.contiguous(rows), places, out, rows.shape[1], rows.size
+    seam.elementwise("indexing.add_rows_atomic", rows.size, *args)
+    return out
+
+
+@seam.or_atomic(add_rows_atomic)
 def add_rows(rows: Array, index: Array, size: int) -> Array:
     """(size, d) zeros with rows (m, d) added at index (m,): sorted, then summed run by run; negative ones dropped."""
     width = rows.shape[1]
-    if rows.dtype.kind != "f":
+    if not is_float(rows.dtype):
         flat = index[:, None].astype(np.int64) * width + seam.xp().arange(width)
         return add_flat(rows, flat, size * width).reshape(size, width)
     out = seam.empty((size, width), rows.dtype)
@@ -41,15 +52,6 @@ def add_rows(rows: Array, index: Array, size: int) -> Array:
         grid = -(-size * columns * lanes // _THREADS) * -(-width // columns)
         args = seam.contiguous(rows), order, first, stop, out, columns, lanes, width, size
         seam.launch("indexing.add_runs", grid, _THREADS, *args)
-    return out
-
-
-def add_rows_atomic(rows: Array, index: Array, size: int) -> Array:
-    """:func:`add_rows` for floats without the sort, in an order that changes from run to run."""
-    out = seam.xp().zeros((size, rows.shape[1]), rows.dtype)
-    places = seam.contiguous(index).astype(np.int64, copy=False)
-    args = seam.contiguous(rows), places, out, rows.shape[1], rows.size
-    seam.elementwise("indexing.add_rows_atomic", rows.size, *args)
     return out
 
 

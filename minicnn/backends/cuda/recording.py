@@ -19,6 +19,7 @@ import numpy as np
 
 from minicnn.backends.cuda import emulator, sources
 from minicnn.backends.cuda.emulated_arrays import EmulatedArray
+from minicnn.core.dtypes import find as find_dtype
 from minicnn.core.types import Shape
 
 SANITIZERS = ("thread", "address")
@@ -110,7 +111,7 @@ def replay(folder: Path, sanitizer: str) -> list[Finding]:
 def replay_file(place: Path, sanitizer: str) -> Finding:
     """Run the launches of one kernel file and element type, ``folder/<stem>-<dtype>``."""
     stem, _, real = place.name.partition("-")
-    program = emulator.build(stem, np.dtype(real), (*_FLAGS, f"-fsanitize={sanitizer}"), f"-{sanitizer}")
+    program = emulator.build(stem, find_dtype(real), (*_FLAGS, f"-fsanitize={sanitizer}"), f"-{sanitizer}")
     launches = sorted(place.iterdir())
     options = {"TSAN_OPTIONS": "halt_on_error=1", "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0"}
     report = ""

@@ -8,8 +8,10 @@ import minicnn as mc
 from minicnn.testing import parity
 from minicnn.testing.cases.case import CASES, all_cases
 
+HALVES = [pytest.param(half, marks=pytest.mark.slow) for half in parity.HALVES]
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", *HALVES])
 @pytest.mark.parametrize("name", [case.id for case in all_cases()])
 def test_values_and_gradients_equal_the_cpus(device: str, name: str, dtype: str) -> None:
     found = parity.compare(CASES[name], dtype, device)

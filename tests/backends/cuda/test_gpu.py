@@ -11,6 +11,7 @@ import minicnn as mc
 from minicnn.backends.cuda import detection, seam
 from minicnn.backends.cuda.uploading import AHEAD
 from minicnn.core.device import device
+from minicnn.core.dtypes import find as find_dtype
 from minicnn.data import ArrayDataset, DataLoader, DeviceLoader
 from minicnn.testing import parity
 from minicnn.testing.cases.case import CASES, all_cases
@@ -38,22 +39,24 @@ def laid_out(host: Any, dtype: str) -> Any:
     while whole.base is not None:
         whole = whole.base
     start = (host.ctypes.data - whole.ctypes.data) // whole.itemsize if host.size else 0
-    flat = cupy.asarray(whole.astype(dtype)).ravel()[start:]
+    flat = cupy.asarray(whole.astype(find_dtype(dtype))).ravel()[start:]
     strides = [stride // whole.itemsize * flat.itemsize for stride in host.strides]
     return cupy.ndarray(host.shape, flat.dtype, flat.data, strides)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 2e-3), ("float32", 5e-6), ("float64", 1e-13)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [("float16", 2e-3), ("bfloat16", 2e-2), ("float32", 5e-6), ("float64", 1e-13)]
+)
 @pytest.mark.parametrize("name", OPERANDS)
 def test_stacks_of_matrices_are_multiplied_however_they_lie(name: str, dtype: str, tolerance: float) -> None:
     backend = device("cuda").backend
     a, b = (laid_out(x, dtype) for x in OPERANDS[name])
     assert [x.strides for x in (a, b)] == [tuple(s // 8 * a.itemsize for s in x.strides) for x in OPERANDS[name]]
-    wide = [x.astype(dtype).astype(np.float64) for x in OPERANDS[name]]
+    wide = [x.astype(find_dtype(dtype)).astype(np.float64) for x in OPERANDS[name]]
     found = backend.arrays.matmul(a, b)
-    assert found.dtype == dtype
-    np.testing.assert_allclose(backend.to_host(found), wide[0] @ wide[1], atol=4 * tolerance, rtol=0)
-    sums = backend.arrays.ones(found.shape, "float32" if dtype == "float16" else dtype)
+    assert found.dtype == find_dtype(dtype)
+    np.testing.assert_allclose(backend.to_host(found).astype(np.float64), wide[0] @ wide[1], atol=4 * tolerance, rtol=0)
+    sums = backend.arrays.ones(found.shape, "float64" if dtype == "float64" else "float32")
     with seam.on(backend.runtime):
         assert seam.gemm(a, b, sums, add=True) is sums
     np.testing.assert_allclose(backend.to_host(sums), wide[0] @ wide[1] + 1, atol=4 * tolerance, rtol=0)

@@ -35,17 +35,17 @@ def operations(which: str, p: Problem) -> int:
 
 def forward(x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = False) -> Array:
     """``y = conv(x, w) + bias``, or ``max(y, 0)``."""
-    y = seam.xp().matmul(x.reshape(p.images, p.taps), w.reshape(p.out_channels, p.taps).T)
-    return finish(seam.contiguous(y).reshape(p.y_shape), bias, relu)
+    y = seam.gemm(x.reshape(p.images, p.taps), w.reshape(p.out_channels, p.taps).T)
+    return finish(y.reshape(p.y_shape), bias, relu)
 
 
 def input_grad(gy: Array, w: Array, p: Problem) -> Array:
     """Gradient of ``sum(gy * conv(x, w))`` by x."""
     rows = gy.reshape(p.images, p.out_channels)
-    return seam.xp().matmul(rows, w.reshape(p.out_channels, p.taps)).reshape(p.x_shape)
+    return seam.gemm(rows, w.reshape(p.out_channels, p.taps)).reshape(p.x_shape)
 
 
 def weight_grad(gy: Array, x: Array, p: Problem) -> Array:
     """Gradient of ``sum(gy * conv(x, w))`` by w."""
     rows = gy.reshape(p.images, p.out_channels)
-    return seam.xp().matmul(rows.T, x.reshape(p.images, p.taps)).reshape(p.w_shape)
+    return seam.gemm(rows.T, x.reshape(p.images, p.taps)).reshape(p.w_shape)
