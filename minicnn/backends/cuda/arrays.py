@@ -33,7 +33,11 @@ def _with_numbers(function: Any) -> Any:
         dtype = next((x.dtype for x in args if getattr(x, "dtype", None) and _is_bfloat16(x.dtype)), None)
         if dtype is not None:
             args = tuple(dtype.type(x) if isinstance(x, float) else x for x in args)
-        return function(*args, **kwargs)
+        y = function(*args, **kwargs)
+        if dtype is None or y.dtype == dtype or "out" in kwargs:
+            return y
+        others = (x.dtype.kind for x in args if getattr(x, "dtype", None))  # where and clip, which CuPy does in float32
+        return y.astype(dtype) if all(kind in "bV" for kind in others) else y
 
     return call
 

@@ -14,6 +14,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 _FROM_HOST = {"array", "asarray", "ascontiguousarray", "asanyarray"}  # as CuPy's: host arrays are copied to the device
 _FOREIGN = "gGOSUMm"  # long doubles, objects, strings, times: CuPy has no arrays of them
 _NO_BFLOAT16 = {"argsort", "einsum", "round", "sort"}  # CuPy 14 has no such kernels
+_WIDENS_BFLOAT16 = {"clip", "where"}  # CuPy 14 does them in float32
 
 
 class EmulatedArray(NDArrayOperatorsMixin):
@@ -150,6 +151,17 @@ def _without_bfloat16(function: Any) -> Any:
     return call
 
 
+def _widening(function: Any) -> Any:
+    """The function, whose result is float32 where it would be bfloat16."""
+
+    @wraps(function, updated=())
+    def call(*args: Any, **kwargs: Any) -> Any:
+        y = function(*args, **kwargs)
+        return y.astype(np.float32) if y.dtype.kind == "V" else y
+
+    return call
+
+
 def _from_host(function: Any) -> Any:
     def call(source: Any, *args: Any, **kwargs: Any) -> Any:
         plain = source.host if isinstance(source, EmulatedArray) else source
@@ -189,5 +201,9 @@ def __getattr__(name: str) -> Any:
         for method in ("at", "reduce", "accumulate", "outer"):
             setattr(found, method, _wrapped(getattr(ufunc, method)))
     elif callable(found) and not isinstance(found, type):
-        found = _wrapped(_without_bfloat16(found) if name in _NO_BFLOAT16 else found)
+        if name in _NO_BFLOAT16:
+            found = _without_bfloat16(found)
+        elif name in _WIDENS_BFLOAT16:
+            found = _widening(found)
+        found = _wrapped(found)
     return found
