@@ -113,7 +113,8 @@ struct Affine {
 };
 
 template <int W, bool BACK>
-__device__ __forceinline__ void write_normalized(const real* x, real* y, const Row& row, const Scaling& s, const Affine& affine) {
+__device__ __forceinline__ void write_normalized(const real* x, real* y, const Row& row, const Scaling& s,
+                                                 const Affine& affine) {
   const bool whole_x = aligned(x), whole_y = aligned(y);
   for (Walk<W, BACK> w(row); w.left > 0;) {
     Few<W> packs[SHALLOW<W>];

@@ -8,8 +8,8 @@
 //   gradient_sums,       4. in two steps where rows are few and long: `slices` blocks for each row; the second step reads
 //   gradient_apply       from the end, as what was read last is still in the second-level cache
 //                        All of 1 to 4 leave <g> and <g x^> times n in sums[slice, b], and r of each row in scales
-//   parameter_sums       1. sums of gy and gy x^ for each weight where a row has several (parts > 1): a block for each weight if
-//                        its elements are neighbours (run > 1), and each of `slots` parts of the rows
+//   parameter_sums       1. sums of gy and gy x^ for each weight where a row has several (parts > 1): a block for each weight
+//                        if its elements are neighbours (run > 1), and each of `slots` parts of the rows
 //   column_sums          2. idem with run = 1: a thread for each weight and slot, neighbours read neighbouring columns
 //   add_slots            adds the parts in order
 //

@@ -5,8 +5,8 @@
 //   bytes                every x about once (overlaps come from cache), y and index written once
 //   ties                 the first in row-major order wins; NaN wins over everything
 //   variants             one: neighbours share what their windows overlap through the first-level cache
-// max_pool2d_adjoint     gx[p, i] = sum of gy over the outputs whose maximum lies at i: scatter_planes, below, where the windows
-//                        are known, and its third variant: a gather. Only windows that cover a place can have named it
+// max_pool2d_adjoint     gx[p, i] = sum of gy over the outputs whose maximum lies at i: scatter_planes, below, where the
+//                        windows are known, and its third variant: a gather. Only windows over a place can have named it
 //   mapping              one thread for ROWS places, one below the other: it reads each output of the windows over them once,
 //                        and neighbouring threads read and write neighbouring columns
 //   bytes                gy and index about once (overlaps come from cache), gx written once; nothing is cleared before

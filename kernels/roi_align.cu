@@ -138,7 +138,8 @@ KERNEL roi_align(const real* x, const double* boxes, real* y, double scale, bool
       const real* cell = planes + p.at;
 #pragma unroll
       for (int q = 0; q < FEW; q++, cell += cells)
-        if (q < here) sum[q] += a * acc(cell[0]) + b * acc(cell[p.right]) + c * acc(cell[p.below]) + d * acc(cell[p.below + p.right]);
+        if (q < here)
+          sum[q] += a * acc(cell[0]) + b * acc(cell[p.right]) + c * acc(cell[p.below]) + d * acc(cell[p.below + p.right]);
     }
   }
   const int all = down.samples * across.samples;
