@@ -1,6 +1,7 @@
-"""The last step of algorithms that cannot do it in passing: bias and ReLU, and the sum of partial results."""
+"""What several algorithms do before and after their products: cutting sums into parts, joining them, bias and ReLU."""
 
 from minicnn.backends.cuda import seam
+from minicnn.backends.cuda.convolution import thresholds
 from minicnn.core.types import Array, Shape
 
 
@@ -17,3 +18,17 @@ def sum_parts(parts: Array, shape: Shape, dtype: object) -> Array:
     total = seam.empty(shape, dtype)
     seam.elementwise("convolution.sum_parts", total.size, parts, total, parts.shape[0], total.size)
     return total
+
+
+def parts_of(products: int, rows: int, columns: int, most: int) -> int:
+    """Into how many parts the sums of these products are cut, so that their blocks keep a GPU busy; at most so many.
+
+    A block of cuBLAS has a tile of the result. Few tiles of long sums would leave most multiprocessors idle.
+    """
+    blocks = products * -(-rows // thresholds.TILE) * -(-columns // thresholds.TILE)
+    return max(1, min(most, -(-thresholds.BLOCKS // max(1, blocks))))
+
+
+def up(count: int, by: int) -> int:
+    """The next multiple of ``by``."""
+    return -(-count // by) * by

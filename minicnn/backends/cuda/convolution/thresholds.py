@@ -7,6 +7,10 @@ WORKSPACE = 1 << 28  # bytes of scratch memory that one pass may take: columns, 
 BLOCKS = 528  # blocks that keep a large GPU busy: four on each of 132 multiprocessors
 SHORTEST_SUM = 256  # terms of a weight gradient's part, below which its own loads and stores show
 LONGEST_SUM = 4096  # terms that one thread adds up; more are cut into parts that are joined in double
-FEW_POSITIONS = 256  # pixels of a map below which images are gathered into one product
+TILE = 64  # rows and columns of the result that a block of cuBLAS has, or more
+ALIGNED = 16  # bytes that cuBLAS loads at once, if rows begin at multiples of it
+FEW_POSITIONS = (
+    128  # pixels of a map below which images are gathered into one product: 64 x 64 tiles would be half empty
+)
 WINOGRAD_CHANNELS = 32  # channels with which the products of Winograd's transforms are worth the transforms
 EXACT_CHANNELS = 64  # the same for F(2x2, 3x3), which saves less
