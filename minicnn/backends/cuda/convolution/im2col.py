@@ -6,8 +6,8 @@
 
 The columns of a whole batch can be many times its size, so they are made chunk by chunk: as many images, or rows of
 one image, as fit ``WORKSPACE``. Chunks come in order, so sums do too. Rows of columns are padded with zeros to whole
-loads of 16 bytes. The weight gradient's L is cut into equal parts, a product each, where its result has few tiles; y' is
-multiplied where it lies in the input gradient, if maps are large.
+loads of 16 bytes. The weight gradient's L is cut into equal parts, a product each, where its result has few tiles. The
+input gradient multiplies y' where it lies, if maps are large.
 """
 
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def cannot(which: str, p: Problem) -> str | None:
 
 
 def workspace(which: str, p: Problem, item: int) -> int:
-    """Bytes of scratch memory of that pass: columns of a chunk, its outputs, and partial sums of the weight gradient."""
+    """Bytes of scratch memory of that pass: columns of a chunk, its outputs, and the weight gradient's parts."""
     parts = _parts(p, item) if which == "weight_grad" else 0
     first = next(_chunks(p, item, parts), None)
     return (first.pitch * _bytes(p, item) if first else 0) + parts * _part_bytes(p, item)
@@ -67,9 +67,9 @@ def _part_bytes(p: Problem, item: int) -> int:
 
 
 def _parts(p: Problem, item: int) -> int:
-    """Parts of the weight gradient's sum over the windows of a chunk: none short, all of them in a quarter of the room."""
+    """Parts of the weight gradient's sum over a chunk: none short, all of them in a quarter of the room."""
     windows = min(p.images * p.out_h * p.out_w, thresholds.WORKSPACE // max(1, _bytes(p, item)))
-    most = min(windows // thresholds.SHORTEST_SUM, thresholds.WORKSPACE // 4 // max(1, _part_bytes(p, item)))
+    most = min(windows // thresholds.SHORTEST_PRODUCT, thresholds.WORKSPACE // 4 // max(1, _part_bytes(p, item)))
     return parts_of(p.groups, p.out_channels // p.groups, p.taps, most)
 
 

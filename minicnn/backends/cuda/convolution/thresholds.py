@@ -4,8 +4,10 @@ None of them was measured on a GPU yet. They follow from sizes: of tiles, of an 
 """
 
 WORKSPACE = 1 << 28  # bytes of scratch memory that one pass may take: columns, transformed tiles, partial sums
+CACHE = 24 << 20  # bytes of transformed tiles at once: half of an H100's L2 of 50 MB, where they wait for the next step
 BLOCKS = 528  # blocks that keep a large GPU busy: four on each of 132 multiprocessors
 SHORTEST_SUM = 256  # terms of a weight gradient's part, below which its own loads and stores show
+SHORTEST_PRODUCT = 128  # the same for cuBLAS's: the factors of a tile of 64 x 64 are then four times the tile
 LONGEST_SUM = 4096  # terms that one thread adds up; more are cut into parts that are joined in double
 TILE = 64  # rows and columns of the result that a block of cuBLAS has, or more
 ALIGNED = 16  # bytes that cuBLAS loads at once, if rows begin at multiples of it
