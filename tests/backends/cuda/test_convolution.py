@@ -14,9 +14,18 @@ from minicnn.backends.cuda.convolution import implicit_gemm, thresholds
 from minicnn.backends.cuda.device import CupyRuntime
 from minicnn.backends.cuda.emulator import compiler
 from minicnn.core.device import device as find_device
+from minicnn.core.dtypes import find as find_dtype
 
 TF32 = "implicit_gemm_tf32"
 NAMES = [name for name in table.ALGORITHMS if name != TF32]
+
+
+@pytest.fixture(autouse=True)
+def cuts_of_this_test():
+    implicit_gemm._cut.cache_clear()
+    yield
+    implicit_gemm._cut.cache_clear()
+
 
 PROBLEMS = {
     "partial tiles": Problem(2, 1, 5, 70, 9, 8, 9, 8, 3, 3, 1, 1, 1, 1),
@@ -118,8 +127,9 @@ def test_a_device_is_asked_once_what_it_can_do(capability, has):
     assert len(asked) == 1
 
 
-def test_large_tiles_equal_the_definition(backend, monkeypatch):
-    monkeypatch.setattr(thresholds, "BLOCKS", 1)  # no more blocks are wanted, so large tiles are taken
+@pytest.mark.parametrize("variant", ["", "_narrow"])
+def test_tiles_of_every_shape_equal_the_definition(backend, monkeypatch, variant):
+    monkeypatch.setattr(implicit_gemm, "PLAIN", (variant,))
     for p in (
         Problem(4, 1, 66, 130, 7, 6, 7, 6, 3, 3, 1, 1, 1, 1),
         Problem(5, 2, 140, 134, 9, 11, 5, 4, 2, 3, 2, 3, 1, 1),
@@ -148,8 +158,9 @@ def test_an_array_that_begins_off_the_grid_of_loads_changes_nothing(backend, mon
     def shifted(a):
         return backend.arrays.asarray(np.append(dtype(7), a))[1:].reshape(a.shape)
 
-    for blocks in (thresholds.BLOCKS, 1):  # small tiles, large ones
-        monkeypatch.setattr(thresholds, "BLOCKS", blocks)
+    for variant in implicit_gemm.PLAIN:
+        monkeypatch.setattr(implicit_gemm, "PLAIN", (variant,))
+        implicit_gemm._cut.cache_clear()
         for name in ["implicit_gemm", TF32][: 1 if dtype == np.float64 else 2]:
             for which in PASSES:
                 left, right = {"forward": (1, 0), "input_grad": (1, 2), "weight_grad": (2, 0)}[which]
@@ -228,8 +239,81 @@ def test_the_weight_gradient_of_pixels_copies_nothing_and_takes_images_in_even_t
     given = arrays(p)
     got = on_device(backend, "pointwise", "weight_grad", p, *given)
     np.testing.assert_allclose(got, defined("weight_grad", p, *given), atol=1e-12 * np.abs(got).max())
-    assert launched == ["sum_parts"]
+    assert launched == ["sum_many_parts"]
     assert table.ALGORITHMS["pointwise"].workspace("weight_grad", p, 8) == 19 * 8 * 30  # 37 images: 19 and 18
+
+
+CUTS = {
+    "fours": Problem(2, 1, 8, 5, 6, 8, 6, 8, 3, 3, 1, 1, 1, 1),
+    "groups": Problem(3, 2, 6, 10, 7, 9, 7, 9, 3, 3, 1, 1, 1, 1),
+    "phases, some without taps": Problem(2, 1, 3, 6, 9, 11, 3, 4, 2, 2, 3, 3),
+    "phases, one with all taps": Problem(2, 1, 3, 5, 12, 15, 3, 5, 3, 3, 4, 2, 2, 1, 2, 2),
+    "pixels": Problem(2, 1, 19, 6, 5, 4, 5, 4, 1, 1),
+}
+
+
+def cheap_cuts(monkeypatch, parts, variant):
+    """Sums of three and more terms are cut into so many parts, as though joining cost nothing."""
+    for name, value in {"SHORTEST_PRODUCT": 3, "JOIN": 0, "LAUNCH": 0, "MULTIPROCESSORS": 1 << 20}.items():
+        monkeypatch.setattr(thresholds, name, value)
+    monkeypatch.setattr(implicit_gemm, "MOST_PARTS", parts)
+    monkeypatch.setattr(implicit_gemm, "PLAIN", (variant,))
+
+
+@pytest.mark.parametrize("variant", ["_small", "_narrow", ""])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 5e-6), (np.float16, 6e-4), ("bfloat16", 5e-3)]
+)
+def test_sums_are_cut_into_parts_and_joined_with_bias_and_relu(backend, monkeypatch, variant, dtype, tolerance):
+    dtype, launched = find_dtype(dtype), []
+    monkeypatch.setattr(emulator, "LISTENERS", [lambda kernel, *_: launched.append(kernel.name)])
+    monkeypatch.setattr(backend.runtime, "has_tf32", False)
+    for parts in (3, 16):
+        cheap_cuts(monkeypatch, parts, variant)
+        for name, p in CUTS.items():
+            implicit_gemm._cut.cache_clear()
+            launched.clear()
+            if dtype.itemsize > 2:
+                check(backend, "implicit_gemm", p, tolerance, dtype)
+            else:  # factors as the dtype has them
+                given = [a.astype(dtype).astype(np.float64) for a in arrays(p)]
+                for which in PASSES:
+                    got = on_device(backend, "implicit_gemm", which, p, *(a.astype(dtype) for a in given))
+                    expected = defined(which, p, *given)
+                    np.testing.assert_allclose(got.astype(np.float64), expected, atol=tolerance * abs(expected).max())
+            assert launched.count("sum_parts") + launched.count("sum_many_parts") == 3, name
+            x, w, _, bias = (a.astype(dtype) for a in arrays(p))
+            bias[0] = np.nan
+            y = on_device(backend, "implicit_gemm", "forward", p, x, w, None, bias).astype(np.float64)
+            relu = on_device(backend, "implicit_gemm", "forward", p, x, w, None, bias, relu=True).astype(np.float64)
+            np.testing.assert_array_equal(relu, np.maximum(y, 0))
+
+
+def test_parts_of_a_forward_pass_are_stated_as_workspace_and_stay_in_the_cache():
+    p = Problem(2, 1, 512, 512, 7, 7, 7, 7, 3, 3, 1, 1, 1, 1)  # 4 tiles of 128 x 128, sums of 4608 terms
+    for name in ("implicit_gemm", TF32):
+        for which in ("forward", "input_grad"):
+            taken = table.ALGORITHMS[name].workspace(which, p, 4)
+            assert 4 * 4 * 512 * 98 <= taken <= thresholds.CACHE, name
+    wide = p._replace(images=256)  # tiles enough
+    assert table.ALGORITHMS["implicit_gemm"].workspace("forward", wide, 4) == 0
+
+
+def test_tiles_are_chosen_for_few_rows_and_for_many():
+    few = Problem(64, 1, 16, 16, 32, 32, 32, 32, 3, 3, 1, 1, 1, 1)
+    many = Problem(64, 1, 256, 256, 28, 28, 28, 28, 3, 3, 1, 1, 1, 1)
+    for which in PASSES:
+        assert implicit_gemm._cut("", which, few).kernel.endswith("_narrow")
+        assert implicit_gemm._cut("", which, many).kernel == f"convolution_gemm.{which}"
+    assert implicit_gemm._cut("", "forward", few._replace(images=1)).kernel.endswith("_small")
+
+
+def test_the_input_gradient_of_a_first_layer_goes_by_columns():
+    p = Problem(8, 1, 3, 64, 224, 224, 112, 112, 7, 7, 2, 2, 3, 3)
+    assert [table.choose(which, p) for which in PASSES] == ["implicit_gemm", "im2col", "implicit_gemm"]
+    assert table.choose("input_grad", p, item=2) == "implicit_gemm"  # columns would be rounded
+    assert table.choose("input_grad", p._replace(in_channels=16)) == "implicit_gemm"
+    assert table.choose("input_grad", p._replace(in_channels=3, out_channels=3)) == "implicit_gemm"
 
 
 TILES = {
@@ -401,7 +485,7 @@ SHORT = {  # few terms: every barrier is one of 256 threads of the system
 @pytest.mark.skipif(compiler() is None, reason="needs a C++20 compiler")
 def test_sanitizers_find_no_race_and_no_overrun_in_the_large_tiles(monkeypatch, tmp_path):
     emulated = find_device("cuda-emulated").backend
-    monkeypatch.setattr(thresholds, "BLOCKS", 1)  # so that they are taken
+    monkeypatch.setattr(implicit_gemm, "PLAIN", ("",))
     with recording.recording(tmp_path, copies=3, stems=["convolution_gemm"]) as launched:
         for p in SHORT.values():
             check(emulated, "implicit_gemm", p, 1e-2, np.float32)

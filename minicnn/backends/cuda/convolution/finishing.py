@@ -13,10 +13,15 @@ def finish(y: Array, bias: Array | None, relu: bool) -> Array:
     return y
 
 
-def sum_parts(parts: Array, shape: Shape, dtype: object) -> Array:
-    """The sum over the leading axis, in its order."""
+def sum_parts(parts: Array, shape: Shape, dtype: object, bias: Array | None = None, relu: bool = False) -> Array:
+    """The sum over the leading axis, in its order; finished as :func:`finish` does."""
     total = seam.empty(shape, dtype)
-    seam.elementwise("convolution.sum_parts", total.size, parts, total, parts.shape[0], total.size)
+    if len(parts) >= thresholds.MANY_PARTS and bias is None and not relu:
+        grid, block = -(-total.size // 32), 256
+        seam.launch("convolution.sum_many_parts", grid, block, parts, total, len(parts), total.size)
+        return total
+    sizes = (parts.shape[0], shape[1], max(1, shape[2] * shape[3]), relu, total.size)
+    seam.elementwise("convolution.sum_parts", total.size, parts, bias, total, *sizes)
     return total
 
 
