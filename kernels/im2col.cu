@@ -6,9 +6,10 @@
 //
 // A chunk is `images` whole images, or `rows` rows of one; positions are counted l = (n, r, c) over the chunk. A row of
 // copied positions is `pitch` elements: `length` positions, then zeros, so that each row begins where 16 bytes do and can
-// be cut into equal parts.
+// be cut into equal parts. Where maps are large, each image has columns of its own, of which the product is its y, or of
+// its y': then nothing else is copied.
 //
-// im2col            columns[k, l] = x under tap k of window l, 0 in the padding
+// im2col            columns[k, l] = x under tap k of window l, 0 in the padding; or columns[n, k, l] of each image
 // gather_outputs    flat[o, l] = gy[n, o, r, c]
 // scatter_outputs   y[n, o, r, c] = flat[o, l] + bias[o], rectified or not
 // col2im            gx[n, i, row, col] (+)= the sum of all columns' entries that were copied from there: the adjoint of
@@ -33,11 +34,11 @@ KERNEL im2col(const real* x, real* columns, PROBLEM, int n0, int r0, int rows, i
   const Problem p PROBLEM_VALUES;
   const i64 index = global_index();
   if (index >= count) return;
-  const Split term = split(index, pitch);
-  const int k = term.quotient, b = k % p.kernel_w, a = k / p.kernel_w % p.kernel_h, i = k / p.taps();
-  const Position at = position(p, term.rest, n0, r0, rows);
+  const Split across = split(index, pitch), term = split(across.quotient, p.in_channels * p.taps());
+  const int k = term.rest, b = k % p.kernel_w, a = k / p.kernel_w % p.kernel_h, i = k / p.taps();
+  const Position at = position(p, across.rest, n0 + (int)term.quotient, r0, rows);
   const int row = at.r * p.stride_h + a * p.dilation_h - p.top, col = at.c * p.stride_w + b * p.dilation_w - p.left;
-  const bool read = term.rest < length && p.inside(row, col);
+  const bool read = across.rest < length && p.inside(row, col);
   columns[index] = read ? x[((i64)at.n * p.in_channels + i) * p.pixels() + row * p.in_w + col] : real(0);
 }
 

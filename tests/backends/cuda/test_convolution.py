@@ -243,6 +243,15 @@ def test_the_weight_gradient_of_pixels_copies_nothing_and_takes_images_in_even_t
     assert table.ALGORITHMS["pointwise"].workspace("weight_grad", p, 8) == 19 * 8 * 30  # 37 images: 19 and 18
 
 
+def test_large_maps_have_columns_of_their_own_and_copy_no_outputs(backend, monkeypatch):
+    launched, p = [], Problem(2, 2, 6, 4, 23, 24, 12, 12, 3, 3, 2, 2, 1, 1)
+    monkeypatch.setattr(emulator, "LISTENERS", [lambda kernel, *_: launched.append(kernel.name)])
+    check(backend, "im2col", p)
+    assert launched == ["im2col", "finish", "col2im", "gather_outputs", "im2col", "sum_parts"]
+    im2col = table.ALGORITHMS["im2col"]
+    assert [im2col.workspace(which, p, 8) for which in PASSES[:2]] == [8 * 2 * 6 * 9 * 144] * 2
+
+
 CUTS = {
     "fours": Problem(2, 1, 8, 5, 6, 8, 6, 8, 3, 3, 1, 1, 1, 1),
     "groups": Problem(3, 2, 6, 10, 7, 9, 7, 9, 3, 3, 1, 1, 1, 1),

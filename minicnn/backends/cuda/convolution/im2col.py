@@ -5,9 +5,10 @@
     weight_grad   w' = sum of y' @ columns.T  (O/G, L) @ (L, K)
 
 The columns of a whole batch can be many times its size, so they are made chunk by chunk: as many images, or rows of
-one image, as fit ``WORKSPACE``. Chunks come in order, so sums do too. Rows of columns are padded with zeros to whole
-loads of 16 bytes. The weight gradient's L is cut into equal parts, a product each, where its result has few tiles. The
-input gradient multiplies y' where it lies, if maps are large.
+one image, as fit ``WORKSPACE``. Chunks come in order, so sums do too. Where maps are large, each image has columns of
+its own, (K, P), so that y is written and y' read where they lie. Otherwise images share a product, and rows of columns
+are padded with zeros to whole loads of 16 bytes. So they always do in the weight gradient, whose L is cut into equal
+parts, a product each, where its result has few tiles.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from typing import NamedTuple
 from minicnn.backends.convolution import Problem
 from minicnn.backends.cuda import seam
 from minicnn.backends.cuda.convolution import thresholds
-from minicnn.backends.cuda.convolution.finishing import parts_of, sum_parts, up
+from minicnn.backends.cuda.convolution.finishing import finish, parts_of, sum_parts, up
 from minicnn.backends.cuda.sources import sum_type
 from minicnn.core.types import Array
 
@@ -48,6 +49,8 @@ def workspace(which: str, p: Problem, item: int) -> int:
     """Bytes of scratch memory of that pass: columns of a chunk, its outputs, and the weight gradient's parts."""
     parts = _parts(p, item) if which == "weight_grad" else 0
     first = next(_chunks(p, item, parts), None)
+    if first and which != "weight_grad" and _apart(p, first):
+        return first.length * item * p.groups * p.taps
     return (first.pitch * _bytes(p, item) if first else 0) + parts * _part_bytes(p, item)
 
 
@@ -91,9 +94,17 @@ def _chunks(p: Problem, item: int, parts: int = 0) -> Iterator[Chunk]:
 
 def forward(x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = False) -> Array:
     """``y = conv(x, w) + bias``, or ``max(y, 0)``."""
-    y = seam.empty(p.y_shape, x.dtype)
+    y, positions = seam.empty(p.y_shape, x.dtype), p.out_h * p.out_w
     weights = w.reshape(p.groups, p.out_channels // p.groups, p.taps)
     for chunk in _chunks(p, x.itemsize):
+        if _apart(p, chunk):
+            columns = seam.empty((chunk.images, p.groups, p.taps, positions), x.dtype)
+            sizes = (*chunk.sizes[:3], positions, positions, columns.size)
+            seam.elementwise("im2col.im2col", columns.size, x, columns, *p, *sizes)
+            some = y[chunk.image : chunk.image + chunk.images]
+            seam.gemm(weights, columns, some.reshape(chunk.images, p.groups, p.out_channels // p.groups, positions))
+            finish(some, bias, relu)
+            continue
         flat = seam.gemm(weights, _columns(x, p, chunk))
         count = p.out_channels * chunk.length
         seam.elementwise("im2col.scatter_outputs", count, flat, bias, y, *p, *chunk.sizes, relu, count)
@@ -106,11 +117,11 @@ def input_grad(gy: Array, w: Array, p: Problem) -> Array:
     weights = w.reshape(p.groups, p.out_channels // p.groups, p.taps).transpose(0, 2, 1)
     positions = p.out_h * p.out_w
     for chunk in _chunks(p, gy.itemsize):
-        if chunk.rows == p.out_h and positions >= thresholds.FEW_POSITIONS:  # (N, G, K, P)
+        if _apart(p, chunk):
             some = gy[chunk.image : chunk.image + chunk.images]
             columns = seam.gemm(weights, some.reshape(chunk.images, p.groups, p.out_channels // p.groups, positions))
             steps = (positions, p.groups * p.taps * positions)
-        else:  # (G, K, L)
+        else:
             columns = seam.gemm(weights, _outputs(gy, p, chunk))
             steps = (chunk.pitch, chunk.rows * p.out_w)
         count = chunk.images * p.in_channels * p.in_h * p.in_w
@@ -130,6 +141,11 @@ def weight_grad(gy: Array, x: Array, p: Problem) -> Array:
         )
         seam.gemm(left, right.swapaxes(-1, -2), sums, add=True)
     return sum_parts(sums, p.w_shape, gy.dtype)
+
+
+def _apart(p: Problem, chunk: Chunk) -> bool:
+    """Whether each image has columns of its own, (N, G, K, P), and not all of the chunk (G, K, L)."""
+    return chunk.rows == p.out_h and p.out_h * p.out_w >= thresholds.FEW_POSITIONS
 
 
 def _columns(x: Array, p: Problem, chunk: Chunk) -> Array:

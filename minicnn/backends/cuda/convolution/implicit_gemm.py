@@ -162,7 +162,7 @@ def _cut(suffix: str, which: str, p: Problem) -> Cut:
         room = thresholds.CACHE // max(1, 4 * _results(which, p))  # parts that are joined before they leave the cache
         most = max(1, min(room, of.terms // thresholds.SHORTEST_PRODUCT, MOST_PARTS))
         ways = [(parts, up(-(-of.terms // parts), 4)) for parts in range(1, most + 1)]
-    cuts = []
+    cuts: list[tuple[float, int, Cut]] = []
     for name in (suffix,) if suffix else PLAIN:
         tile = TILES[name]
         down, across = -(-of.rows // tile.rows), -(-of.columns // tile.columns)
