@@ -35,6 +35,7 @@
 #include "tiles.cuh"
 
 constexpr int BLOCKS = sizeof(acc) == 4 ? 2 : 1;  // blocks on a multiprocessor: 128 registers a thread, or 255
+constexpr int SMALL_BLOCKS = sizeof(real) == 4 ? 4 : 2;  // of forward_small: 64 registers, which halves exceed by a few
 constexpr int NOWHERE = -(1 << 29);  // a row outside every image, also after any shift
 
 struct Place { i64 at; int row, col; };    // an element of the image, or a shift
@@ -403,7 +404,7 @@ KERNEL __launch_bounds__(256, BLOCKS) forward(
     const real* x, const real* w, const real* bias, real* y, acc* parts, PROBLEM, int tiles, int length, bool relu) {
   run<Forward, Large>(w, x, y, parts, bias, PROBLEM_VALUES, tiles, length, relu);
 }
-KERNEL __launch_bounds__(256) forward_small(
+KERNEL __launch_bounds__(256, SMALL_BLOCKS) forward_small(
     const real* x, const real* w, const real* bias, real* y, acc* parts, PROBLEM, int tiles, int length, bool relu) {
   run<Forward, Small>(w, x, y, parts, bias, PROBLEM_VALUES, tiles, length, relu);
 }

@@ -492,13 +492,14 @@ SHORT = {  # few terms: every barrier is one of 256 threads of the system
 
 @pytest.mark.slow
 @pytest.mark.skipif(compiler() is None, reason="needs a C++20 compiler")
-def test_sanitizers_find_no_race_and_no_overrun_in_the_large_tiles(monkeypatch, tmp_path):
+@pytest.mark.parametrize("variant", ["", "_narrow"])
+def test_sanitizers_find_no_race_and_no_overrun_in_the_tiles_for_large_problems(monkeypatch, tmp_path, variant):
     emulated = find_device("cuda-emulated").backend
-    monkeypatch.setattr(implicit_gemm, "PLAIN", ("",))
+    monkeypatch.setattr(implicit_gemm, "PLAIN", (variant,))
     with recording.recording(tmp_path, copies=3, stems=["convolution_gemm"]) as launched:
         for p in SHORT.values():
             check(emulated, "implicit_gemm", p, 1e-2, np.float32)
-    assert launched >= {f"convolution_gemm.{which}" for which in PASSES}
+    assert launched >= {f"convolution_gemm.{which}{variant}" for which in PASSES}
     for sanitizer in recording.SANITIZERS:
         for finding in recording.replay(tmp_path, sanitizer):
             assert finding.clean, (finding.stem, sanitizer, finding.report)
