@@ -72,8 +72,8 @@ def cannot(suffix: str, which: str, p: Problem) -> str | None:
 
 
 def workspace(suffix: str, which: str, p: Problem, item: int) -> int:
-    """Bytes of scratch memory of that pass: partial sums."""
-    parts = _cut(suffix, which, p).parts
+    """Bytes of scratch memory of that pass: partial sums; of halves, whichever kernels the device takes."""
+    parts = max(_cut(kernels, which, p).parts for kernels in ((suffix, "_tf32") if item == 2 else (suffix,)))
     return parts * max(4, item) * _results(which, p) if which == "weight_grad" or parts > 1 else 0
 
 
