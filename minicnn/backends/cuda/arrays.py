@@ -19,9 +19,10 @@ def __getattr__(name: str) -> Any:
     if not seam.entered():  # asked by a tool that looks at modules, without a device
         raise AttributeError(name)
     found = getattr(seam.xp(), name)
-    return _with_numbers(found) if name in _MEET_NUMBERS else found
+    return _with_numbers(found) if name in _MEET_NUMBERS else _in_float32(found) if name in _IN_FLOAT32 else found
 
 
+_IN_FLOAT32 = {"argsort", "round"}  # what CuPy does not do of bfloat16
 _MEET_NUMBERS = {"add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "where", "clip"}
 
 
@@ -32,28 +33,29 @@ def _with_numbers(function: Any) -> Any:
         dtype = next((x.dtype for x in args if getattr(x, "dtype", None) and _is_bfloat16(x.dtype)), None)
         if dtype is not None:
             args = tuple(dtype.type(x) if isinstance(x, float) else x for x in args)
-        return function(*args, **kwargs)
+        y = function(*args, **kwargs)
+        if dtype is None or y.dtype == dtype or "out" in kwargs:
+            return y
+        others = (x.dtype.kind for x in args if getattr(x, "dtype", None))  # where and clip, which CuPy does in float32
+        return y.astype(dtype) if all(kind in "bV" for kind in others) else y
+
+    return call
+
+
+def _in_float32(function: Any) -> Any:
+    """The function, by way of float32 where its first operand is bfloat16; integer results stay what they are."""
+
+    def call(x: Array, *args: Any, **kwargs: Any) -> Any:
+        if not _is_bfloat16(x.dtype):
+            return function(x, *args, **kwargs)
+        y = function(x.astype(np.float32), *args, **kwargs)
+        return y.astype(x.dtype) if is_float(y.dtype) else y
 
     return call
 
 
 def _is_bfloat16(dtype: "np.dtype[Any]") -> bool:
     return dtype.kind == "V"
-
-
-def sum(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
-    """NumPy's; of bfloat16 in float32, rounded once."""
-    xp = seam.xp()
-    if not _is_bfloat16(x.dtype):
-        return xp.sum(x, axis=axis, keepdims=keepdims)
-    return xp.sum(x, axis=axis, keepdims=keepdims, dtype=np.float32).astype(x.dtype)
-
-
-def cumsum(x: Array, axis: int) -> Array:
-    """NumPy's; idem."""
-    if not _is_bfloat16(x.dtype):
-        return seam.xp().cumsum(x, axis=axis)
-    return seam.xp().cumsum(x.astype(np.float32), axis=axis).astype(x.dtype)
 
 
 def matmul(a: Array, b: Array) -> Array:
@@ -95,6 +97,20 @@ def _einsum(subscripts: str, *operands: Array, **options: Any) -> Array:
         return seam.xp().einsum(subscripts, *operands, **options)
     wide = [x.astype(np.float32) for x in operands]
     return seam.xp().einsum(subscripts, *wide, **options).astype(operands[0].dtype)
+
+
+def sum(a: Array, axis: Any = None, dtype: Any = None, out: Array | None = None, keepdims: bool = False) -> Array:
+    """NumPy's; of half types in float32. CuPy's of a contiguous array is CUB's, which adds halves to halves."""
+    if dtype is None and out is None and is_float(a.dtype) and a.dtype.itemsize == 2:
+        return seam.xp().sum(a, axis, np.float32, keepdims=keepdims).astype(a.dtype)
+    return seam.xp().sum(a, axis, dtype, out, keepdims)
+
+
+def cumsum(a: Array, axis: int | None = None, dtype: Any = None, out: Array | None = None) -> Array:
+    """NumPy's; of half types in float32, for the same reason."""
+    if dtype is None and out is None and is_float(a.dtype) and a.dtype.itemsize == 2:
+        return seam.xp().cumsum(a, axis, np.float32).astype(a.dtype)
+    return seam.xp().cumsum(a, axis, dtype, out)
 
 
 def remainder(a: Array, b: Array) -> Array:
