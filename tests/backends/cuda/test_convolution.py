@@ -104,9 +104,15 @@ def test_float16_is_summed_in_float32(backend, name):
         check(backend, name, PROBLEMS[problem], 6e-4 if exact else 4e-3, np.float16)
 
 
-def test_halves_take_the_kernels_of_tensor_cores_where_there_are_some(backend, monkeypatch):
-    launched, run = [], backend.runtime.run
-    monkeypatch.setattr(backend.runtime, "run", lambda kernel, *how: (launched.append(kernel.name), run(kernel, *how)))
+@pytest.fixture
+def launched(backend, monkeypatch):
+    """The names of the kernels that the test launches."""
+    names, run = [], backend.runtime.run
+    monkeypatch.setattr(backend.runtime, "run", lambda kernel, *how: (names.append(kernel.name), run(kernel, *how)))
+    return names
+
+
+def test_halves_take_the_kernels_of_tensor_cores_where_there_are_some(backend, monkeypatch, launched):
     for has, suffix in ((True, "_tf32"), (False, "_small")):
         monkeypatch.setattr(backend.runtime, "has_tf32", has)
         launched.clear()
@@ -232,9 +238,8 @@ def test_sums_of_products_are_cut_and_joined(backend, monkeypatch, name, problem
         check(backend, name, p, tolerance, dtype)
 
 
-def test_the_weight_gradient_of_pixels_copies_nothing_and_takes_images_in_even_turns(backend, monkeypatch):
-    launched, p = [], PRODUCTS["many images"]
-    monkeypatch.setattr(emulator, "LISTENERS", [lambda kernel, *_: launched.append(kernel.name)])
+def test_the_weight_gradient_of_pixels_copies_nothing_and_takes_images_in_even_turns(backend, monkeypatch, launched):
+    p = PRODUCTS["many images"]
     monkeypatch.setattr(thresholds, "BLOCKS", 20)
     given = arrays(p)
     got = on_device(backend, "pointwise", "weight_grad", p, *given)
@@ -243,9 +248,8 @@ def test_the_weight_gradient_of_pixels_copies_nothing_and_takes_images_in_even_t
     assert table.ALGORITHMS["pointwise"].workspace("weight_grad", p, 8) == 19 * 8 * 30  # 37 images: 19 and 18
 
 
-def test_large_maps_have_columns_of_their_own_and_copy_no_outputs(backend, monkeypatch):
-    launched, p = [], Problem(2, 2, 6, 4, 23, 24, 12, 12, 3, 3, 2, 2, 1, 1)
-    monkeypatch.setattr(emulator, "LISTENERS", [lambda kernel, *_: launched.append(kernel.name)])
+def test_large_maps_have_columns_of_their_own_and_copy_no_outputs(backend, launched):
+    p = Problem(2, 2, 6, 4, 23, 24, 12, 12, 3, 3, 2, 2, 1, 1)
     check(backend, "im2col", p)
     assert launched == ["im2col", "finish", "col2im", "gather_outputs", "im2col", "sum_parts"]
     im2col = table.ALGORITHMS["im2col"]
@@ -273,9 +277,10 @@ def cheap_cuts(monkeypatch, parts, variant):
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 5e-6), (np.float16, 6e-4), ("bfloat16", 5e-3)]
 )
-def test_sums_are_cut_into_parts_and_joined_with_bias_and_relu(backend, monkeypatch, variant, dtype, tolerance):
-    dtype, launched = find_dtype(dtype), []
-    monkeypatch.setattr(emulator, "LISTENERS", [lambda kernel, *_: launched.append(kernel.name)])
+def test_sums_are_cut_into_parts_and_joined_with_bias_and_relu(
+    backend, monkeypatch, launched, variant, dtype, tolerance
+):
+    dtype = find_dtype(dtype)
     monkeypatch.setattr(backend.runtime, "has_tf32", False)
     for parts in (3, 16):
         cheap_cuts(monkeypatch, parts, variant)
