@@ -6,6 +6,7 @@ Its parts are saved after each pass of each layer and each op. A run that is cut
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from minicnn.cli.gpu_task import Facts, Part, Task, measured, peers, troubles_of
@@ -86,10 +87,21 @@ PARTS: dict[str, Part] = {"suite": suite, "crossover": crossover, "ops": ops, "s
 def kernels(task: Task) -> Facts:
     """Convolution and memory-bound ops beside PyTorch on the same device, in turns, by events; and the crossover."""
     found: Facts = {}
+    saved = dict(task.kept)
+    troubles = []
+
+    def save(facts: Facts) -> None:
+        saved.update(facts)
+        task.save(facts)
+
     for name, part in PARTS.items():
-        record = measured(task, name, part, found)
+        try:
+            record = measured(replace(task, save=save), name, part, found)
+        except Exception as error:  # noqa: BLE001 - the other parts must still have their turn
+            troubles.append(f"{name}: {type(error).__name__}: {error}")
+            record = saved.get(name)  # what it had so far, without the mark that it is complete
         if record is not None:
             found[name] = record
             task.save(found)
-    troubles = [trouble for record in found.values() for trouble in troubles_of(record["rows"])]
+            troubles += troubles_of(record["rows"])
     return {**found, "troubles": troubles, "passed": not troubles}

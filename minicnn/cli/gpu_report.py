@@ -9,7 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from minicnn.cli import gpu_child
 from minicnn.cli.gpu_task import ALGORITHMS, Task
+
+SLOWER = 20  # the emulated device, which is there to try the command itself
 
 _EPILOG = """\
 stages:
@@ -109,9 +112,10 @@ def _run(
     name: str, options: argparse.Namespace, earlier: dict[str, Any], about: dict[str, Any], record: dict[str, Any]
 ) -> dict[str, Any]:
     """One stage, with the file written after each of its parts and at its end."""
-    from minicnn.cli.gpu_stages import STAGES
+    from minicnn.cli.gpu_stages import LIMITS, STAGES
 
     start = time.monotonic()
+    limit = LIMITS[name] * (SLOWER if options.device == "cuda-emulated" else 1)
     before = earlier["seconds"] if earlier.get("partial") else 0.0
     so_far = {part: kept for part, kept in earlier.items() if part not in {"passed", "partial", "troubles"}}
 
@@ -127,9 +131,9 @@ def _run(
         write({**so_far, "passed": None, "partial": "cut off: run the stage again, and it goes on from here"})
 
     try:
-        facts = STAGES[name](Task(options.device, options.only, options.algorithm, earlier, save))
-    except Exception as error:  # noqa: BLE001 - the later stages must still have their turn
-        facts = {**so_far, "passed": False, "troubles": [f"{type(error).__name__}: {error}"]}
+        facts = gpu_child.run(STAGES[name], Task(options.device, options.only, options.algorithm, earlier, save), limit)
+    except RuntimeError as error:
+        facts = {**so_far, "passed": False, "troubles": [str(error)]}
     return write(facts)
 
 
@@ -140,8 +144,8 @@ def _asked(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _of_this_machine(stage: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
-    """An earlier result, if it answers the same on the same machine with the same packages; else nothing."""
-    same = ("device", "processor", "cores", "system", "python", "packages")
+    """An earlier result, if it answers the same of the same code on the same machine with the same packages."""
+    same = ("device", "processor", "cores", "system", "python", "packages", "minicnn")
     before, now = stage.get("machine", {}), about["machine"]
     if stage.get("asked") != about["asked"] or any(before.get(name) != now.get(name) for name in same):
         return {}

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from minicnn.cli.gpu_kernels import kernels
 from minicnn.cli.gpu_nets import nets
+from minicnn.cli.gpu_pool import PROCESSES, give_up, spread
 from minicnn.cli.gpu_task import Facts, Task, host
 
-PROCESSES = 8  # at most: the CPU's kernels compile in them, and each holds a context on the device
 HALF = {"float16": 1e-2, "bfloat16": 8e-2}  # largest difference from float32, over the largest number of a result
 
 
@@ -42,7 +40,7 @@ def parity(task: Task) -> Facts:
 
     _compile_for_the_cpu(task)
     jobs = [(case, dtype, task.device) for case in _cases(task) for dtype in dtypes()]
-    found = list(_spread(_parity, jobs, lambda job: (*job[:2], 0.0, "the process died")))
+    found = list(spread(_parity, jobs, lambda job, why: (*job[:2], 0.0, why), alone=task.device == "cuda"))
     errors: dict[str, dict[str, float | None]] = {}  # None: a case failed
     for case, dtype, error, trouble in found:
         op = errors.setdefault(case.partition("/")[0], {})
@@ -70,7 +68,7 @@ def gradients(task: Task) -> Facts:
     """The gradient checker on every differentiable case, computed on the device, to its declared order."""
     _compile_for_the_cpu(task)
     jobs = [(case, task.device) for case in _cases(task)]
-    found = list(_spread(_gradient, jobs, lambda job: (job[0], "the process died")))
+    found = list(spread(_gradient, jobs, lambda job, why: (job[0], why), alone=task.device == "cuda"))
     judged = [(case, verdict) for case, verdict in found if verdict != "no gradient"]
     troubles = [f"{case}: {verdict}" for case, verdict in judged if verdict != "PASS"]
     return {"checks": len(judged), "troubles": troubles, "passed": not troubles}
@@ -113,46 +111,15 @@ def _compile_for_the_cpu(task: Task) -> None:
 
 
 def _said(error: Exception, device: str) -> str:
-    """The error as text. One that took the device's context with it ends the process: nothing works there again."""
+    """The error as text. One that took the device's context with it ends the worker, once it has told."""
     if device == "cuda":
         import minicnn as mc
 
         try:
             mc.cuda.synchronize()
         except Exception:  # noqa: BLE001 - an illegal access, say: CUDA reports it for ever after
-            os._exit(1)
+            give_up()
     return f"{type(error).__name__}: {error}"
-
-
-def _spread(task: Callable[[Any], Any], jobs: Sequence[Any], lost: Callable[[Any], Any]) -> Iterator[Any]:
-    """The task on all jobs, in several processes; one that ends its process is tried once more alone, then ``lost``."""
-    count = min(PROCESSES, os.cpu_count() or 1, len(jobs) // 16)
-    if count < 2:
-        yield from map(task, jobs)
-        return
-    again = []
-    for job, result in _in_pool(task, jobs, count):
-        if result is None:
-            again.append(job)
-        else:
-            yield result
-    for job in again:
-        ((_, result),) = _in_pool(task, [job], 1)
-        yield lost(job) if result is None else result
-
-
-def _in_pool(task: Callable[[Any], Any], jobs: Sequence[Any], count: int) -> list[tuple[Any, Any]]:
-    """Jobs with their results, None where the process died (a dead process takes the jobs that wait with it)."""
-    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
-        tasks = [(job, pool.submit(task, job)) for job in jobs]
-        return [(job, _result(future)) for job, future in tasks]
-
-
-def _result(future: Future[Any]) -> Any:
-    try:
-        return future.result()
-    except BrokenExecutor:
-        return None
 
 
 def half(task: Task) -> Facts:
@@ -210,3 +177,4 @@ def _half_step(device: str, half: str | None) -> dict[str, Any]:
 STAGES: dict[str, Callable[[Task], Facts]] = {
     "smoke": smoke, "parity": parity, "gradients": gradients, "half": half, "kernels": kernels, "nets": nets,
 }  # fmt: skip
+LIMITS = {"smoke": 120.0, "parity": 300.0, "gradients": 300.0, "half": 120.0, "kernels": 480.0, "nets": 480.0}

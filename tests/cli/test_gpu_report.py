@@ -14,14 +14,28 @@ from scipy import stats
 
 import minicnn as mc
 from minicnn.backends.cuda.emulator import compiler
+from minicnn.bench import machine
 from minicnn.bench.conv import Result
-from minicnn.bench.result import Row
-from minicnn.cli import gpu_kernels, gpu_nets, gpu_stages
-from minicnn.cli.gpu_task import Task
+from minicnn.bench.result import Row, dump
+from minicnn.cli import gpu_child, gpu_kernels, gpu_nets, gpu_stages
+from minicnn.cli.gpu_task import Task, troubles_of
 from minicnn.cli.main import main
 from minicnn.recipes import RECIPES
 
 emulated = pytest.mark.skipif(compiler() is None, reason="needs a C++20 compiler")
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages see what a test puts in place; that they have processes of their own is tested elsewhere."""
+
+    def run(stage: Any, task: Task, limit: float) -> Any:
+        try:
+            return stage(task)
+        except Exception as error:
+            raise RuntimeError(f"{type(error).__name__}: {error}") from None
+
+    monkeypatch.setattr(gpu_child, "run", run)
 
 
 def report(tmp_path: Path, *argv: str) -> tuple[int, dict[str, Any]]:
@@ -201,6 +215,17 @@ def test_what_passed_on_this_machine_is_measured_again_only_when_asked(
 
 
 @emulated
+def test_nothing_is_kept_that_other_code_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = Parts(monkeypatch)
+    parts.fails.add("b")
+    report(tmp_path, "--stages", "kernels")
+    parts.fails.clear()
+    monkeypatch.setattr(machine, "code", lambda: "another")
+    report(tmp_path, "--stages", "kernels")
+    assert parts.measured == list("abcd") * 2
+
+
+@emulated
 def test_works_that_failed_are_tried_again_and_the_others_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = Parts(monkeypatch)
     parts.fails.add("b")
@@ -244,7 +269,7 @@ def test_a_result_of_other_works_is_not_replaced_unless_asked_for(
 def test_an_op_that_failed_is_shown_as_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = tmp_path / "parity.md"
     found = [("relu", "float64", 0.0, "other values"), ("relu", "float32", 1e-7, ""), ("relu/x", "float64", 1e-9, "")]
-    monkeypatch.setattr(gpu_stages, "_spread", lambda *args: iter(found))
+    monkeypatch.setattr(gpu_stages, "spread", lambda *args, **how: iter(found))
     code, stages = report(tmp_path, "--stages", "parity", "--only", "relu", "--markdown", str(page))
     assert code == 1
     assert stages["parity"]["errors"]["relu"]["float64"] is None
@@ -255,14 +280,28 @@ def test_an_op_that_failed_is_shown_as_failed(tmp_path: Path, monkeypatch: pytes
 @emulated
 def test_an_error_keeps_the_parts_that_were_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = Parts(monkeypatch)
-    parts.breaks["c"] = RuntimeError("no luck")
+    parts.breaks["b"] = RuntimeError("no luck")
     code, stages = report(tmp_path, "--stages", "kernels")
     assert code == 1
-    assert stages["kernels"]["troubles"] == ["RuntimeError: no luck"]
-    assert len(stages["kernels"]["first"]["rows"]) == 2
+    assert stages["kernels"]["troubles"] == ["first: RuntimeError: no luck"]
+    assert [len(stages["kernels"][part]["rows"]) for part in ("first", "second")] == [1, 2]
     parts.breaks.clear()
     assert report(tmp_path, "--stages", "kernels")[0] == 0
-    assert parts.measured == list("abcd")
+    assert parts.measured == list("acdb")
+
+
+def row(contender: str, verdict: str = "ok", why: str = "") -> dict[str, Any]:
+    return dump(Row("vgg", "forward", contender, verdict=verdict, why=why))
+
+
+def test_a_work_that_nothing_of_ours_ran_of_is_no_success() -> None:
+    assert troubles_of([row("minicnn"), row("minicnn", "cannot", "only 3x3"), row("torch")]) == []
+    rows = [row("minicnn", "cannot", "only 3x3"), row("torch")]
+    assert troubles_of(rows) == ["vgg forward: no result of ours: only 3x3"]
+    assert troubles_of([row("torch")]) == ["vgg forward: no result of ours: not tried"]
+    assert troubles_of([row("minicnn cpu", "cannot", "numba"), row("minicnn cuda")]) == []
+    assert troubles_of([row("minicnn cpu"), row("minicnn cuda", "cannot", "x")]) == ["vgg forward: no result of ours: x"]
+    assert troubles_of([row("minicnn", "failed", "boom")]) == ["vgg forward minicnn: boom"]
 
 
 def test_every_part_of_the_kernels_asks_for_works_that_exist() -> None:

@@ -5,14 +5,21 @@ from types import SimpleNamespace
 from typing import Any
 
 from minicnn.bench.conv_works import MOST_COPIES, ROTATED
-from minicnn.bench.desk import Cannot
+from minicnn.bench.desk import Answer, Cannot
 from minicnn.bench.worker import host_clock
 
 
 def load(name: str, threads: int) -> SimpleNamespace:
     """A library ready to be used with so many threads; ``library@device`` for one elsewhere than on the CPU."""
     library, _, device = name.partition("@")
-    return {"minicnn": _ours, "torch": _torch, "torch-kept": _torch}[library](threads, device or "cpu")
+    loaded = {"minicnn": _ours, "torch": _torch, "torch-kept": _torch}[library](threads, device or "cpu")
+
+    def alive() -> Answer:
+        loaded.clock(lambda: None, 1)
+        return {}
+
+    loaded.alive = alive
+    return loaded
 
 
 def _ours(threads: int, device: str) -> SimpleNamespace:

@@ -119,7 +119,7 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
             return _update(library, op, size)
         return _op(library, OPS[op], tuple(int(n) for n in size.split("x")), which)
 
-    return {"prepare": prepare}
+    return {"prepare": prepare, "alive": library.alive}
 
 
 def _op(lib: SimpleNamespace, op: Op, shape: Shape, which: str) -> Work:
