@@ -45,7 +45,7 @@ def add_to(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--algorithm", metavar="NAME", nargs="+", default=list(ALGORITHMS),
-        help="ours, for each layer of the suite: names, auto, or all, which takes longer (default: auto implicit_gemm)",
+        help=f"ours, for each layer of the suite: names, auto, or all (default: {' '.join(ALGORITHMS)})",
     )
     parser.add_argument("--again", action="store_true", help="measure also what the file holds (as after a change)")
     parser.add_argument(

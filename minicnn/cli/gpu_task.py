@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from minicnn.bench.result import Row
 
 Facts = dict[str, Any]
-ALGORITHMS = ("auto", "implicit_gemm")  # of ours, that a layer is timed with: the choice, and the one without gains
+ALGORITHMS = (  # of ours, that a layer is timed with: the choice, and all that do it in float32 and in reasonable time
+    "auto", "im2col", "implicit_gemm", "pointwise", "depthwise", "winograd", "winograd_f2",
+)  # fmt: skip
 FINE = {"ok", "cannot"}  # verdicts of rows that no trouble comes from
 
 

@@ -13,7 +13,7 @@ from minicnn.cli import bench_steps
 from minicnn.cli.bench_works import libraries, steps
 from minicnn.cli.bench_works import ops as op_works
 
-SMALL = {"softmax": "4x7", "cross_entropy": "4x7", "sgd": "resnet18"}
+SMALL = {"softmax": "4x7", "layer_norm": "3x5x8", "cross_entropy": "4x7", "sgd": "resnet18"}
 
 
 @pytest.mark.parametrize("op", op_works.OPS)

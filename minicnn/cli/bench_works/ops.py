@@ -34,6 +34,7 @@ class Op:
     constants: Callable[[Shape, np.random.Generator], Sequence[Array]] = lambda shape, draw: ()
     exact: bool = False  # both libraries only choose, copy, or add two numbers: they must agree to the bit
     reads: str = ""  # what a gradient reads beside gy: numbers as many as its "input" has, or its "output", or nothing
+    drops: bool = False  # at random, each library others: of ones they show the least and the largest number
 
 
 def _normal(*shapes: Callable[[Shape], Shape]) -> Callable[[Shape, np.random.Generator], list[Array]]:
@@ -46,6 +47,14 @@ def _same(shape: Shape) -> Shape:
 
 def _channels(shape: Shape) -> Shape:
     return shape[1:2]
+
+
+def _last(shape: Shape) -> Shape:
+    return shape[-1:]
+
+
+def _ones(shape: Shape, draw: np.random.Generator) -> list[Array]:
+    return [np.ones(shape, np.float32)]
 
 
 def _labels(shape: Shape, draw: np.random.Generator) -> list[Array]:
@@ -63,6 +72,18 @@ def _batch_norm(lib: Any, constants: Any, x: Any, w: Any, b: Any) -> Any:
     return lib.F.batch_norm(x, None, None, w, b, True, 0.1, 1e-5)
 
 
+def _layer_norm(lib: Any, constants: Any, x: Any, w: Any, b: Any) -> Any:
+    return lib.F.layer_norm(x, tuple(x.shape[-1:]), w, b)
+
+
+def _group_norm(lib: Any, constants: Any, x: Any, w: Any, b: Any) -> Any:
+    return lib.F.group_norm(x, math.gcd(32, x.shape[1]), w, b)
+
+
+def _bilinear(lib: Any, constants: Any, x: Any) -> Any:
+    return lib.F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
 _IMAGE = _normal(_same)
 OPS = {
     "relu": Op(_IMAGE, lambda lib, _, x: lib.F.relu(x), exact=True, reads="output"),
@@ -71,6 +92,11 @@ OPS = {
     "add": Op(_normal(_same, _same), lambda lib, _, a, b: a + b, exact=True),
     "cat": Op(_normal(_same, _same), lambda lib, _, a, b: lib.cat([a, b], 1), exact=True),
     "batch_norm": Op(_normal(_same, _channels, _channels), _batch_norm, reads="input"),
+    "layer_norm": Op(_normal(_same, _last, _last), _layer_norm, reads="input"),
+    "group_norm": Op(_normal(_same, _channels, _channels), _group_norm, reads="input"),
+    "dropout": Op(_ones, lambda lib, _, x: lib.F.dropout(x, 0.5, True), drops=True),
+    "resize_bilinear": Op(_IMAGE, _bilinear),
+    "resize_nearest": Op(_IMAGE, lambda lib, _, x: lib.F.interpolate(x, scale_factor=2, mode="nearest")),
     "max_pool2x2": Op(_IMAGE, lambda lib, _, x: lib.F.max_pool2d(x, 2), exact=True, reads="output"),
     "max_pool3x3/2": Op(_IMAGE, lambda lib, _, x: lib.F.max_pool2d(x, 3, 2, 1), reads="output"),
     "avg_pool2x2": Op(_IMAGE, lambda lib, _, x: lib.F.avg_pool2d(x, 2)),
@@ -132,10 +158,13 @@ def _op(lib: SimpleNamespace, op: Op, shape: Shape, which: str) -> Work:
     inputs, constants = operands()
     result = op.apply(lib, constants, *inputs)
     sent = draw.standard_normal(tuple(result.shape), np.float32)
+    show = _ends if op.drops else shown
+    if op.drops:
+        sent = np.ones_like(sent)
     moved = sum(array.nbytes for array in arrays) + sent.nbytes
     copies = [(inputs, constants), *[operands() for _ in range(lib.copies(moved) - 1)]]
     if which == "forward":
-        facts = {"shown": shown(lib.array(result)), "bytes": moved, "agree": 0.0 if op.exact else AGREE}
+        facts = {"shown": show(lib.array(result)), "bytes": moved, "agree": 0.0 if op.exact else AGREE}
         around = cycle(copies)
 
         def forward() -> None:
@@ -150,7 +179,7 @@ def _op(lib: SimpleNamespace, op: Op, shape: Shape, which: str) -> Work:
     moved += {"input": arrays[0].nbytes, "output": sent.nbytes, "": 0}[op.reads]
     if any(lib.shares_memory(g, gradient) for g in found):  # handed on, not moved
         moved = 0
-    facts = {"shown": [group for g in found for group in shown(lib.array(g))], "bytes": moved}
+    facts = {"shown": [group for g in found for group in show(lib.array(g))], "bytes": moved}
     facts["agree"] = 0.0 if op.exact else AGREE
     return Work(lambda: lib.grad(*next(graphs)), facts, lib.clock)
 
@@ -170,6 +199,10 @@ def _update(lib: SimpleNamespace, op: str, net: str) -> Work:
     moved = 5 * 4 * sum(int(np.prod(shape)) for shape in _PARAMETERS[net])
     facts = {"shown": [group for one in parameters for group in shown(lib.array(one))], "bytes": moved}
     return Work(optimizer.step, facts, lib.clock)
+
+
+def _ends(array: Array) -> list[list[float]]:
+    return [[float(array.min()), float(array.max())]]
 
 
 def shown(array: Array) -> list[list[float]]:
