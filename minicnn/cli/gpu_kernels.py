@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from minicnn.cli.gpu_acceptance import of_kernels
 from minicnn.cli.gpu_task import Facts, Part, Task, measured, peers, troubles_of
 
 if TYPE_CHECKING:
@@ -111,4 +112,4 @@ def kernels(task: Task) -> Facts:
             found[name] = record
             task.save(found)
             troubles += troubles_of(record["rows"])
-    return {**found, "troubles": troubles, "passed": not troubles}
+    return {**found, "acceptance": of_kernels(found), "troubles": troubles, "passed": not troubles}

@@ -102,10 +102,22 @@ def command(options: argparse.Namespace) -> int:
         print(f"{name}: {'passed' if facts['passed'] else 'FAILED'} in {facts['seconds']:.0f} s", flush=True)
         for trouble in facts.get("troubles", []):
             print(f"  {trouble}")
+    _tell(stages)
     print(f"the result is in {options.out}")
     if options.markdown:
         options.markdown.write_text(_page(stages), encoding="utf-8")
     return 1 if failed else 0
+
+
+def _tell(stages: dict[str, Any]) -> None:
+    """What is promised of a GPU, and what the file says of it."""
+    from minicnn.cli.gpu_acceptance import of_kernels, of_nets, of_suite, told
+
+    kernels, nets = stages.get("kernels", {}), stages.get("nets", {})
+    measured = kernels.get("acceptance", of_kernels(kernels)), nets.get("acceptance", of_nets(nets))
+    print("\nwhat is promised of a GPU:")
+    for text in told([*of_suite(stages), *measured[0], *measured[1]]):
+        print(f"  {text}")
 
 
 def _run(

@@ -5,22 +5,18 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
-from scipy import stats
 
 import minicnn as mc
 from minicnn.backends.cuda.emulator import compiler
 from minicnn.bench import machine
 from minicnn.bench.conv import Result
 from minicnn.bench.result import Row, dump
-from minicnn.cli import gpu_child, gpu_kernels, gpu_nets, gpu_stages
+from minicnn.cli import gpu_child, gpu_kernels, gpu_stages
 from minicnn.cli.gpu_task import Task, troubles_of
 from minicnn.cli.main import main
-from minicnn.recipes import RECIPES
 
 emulated = pytest.mark.skipif(compiler() is None, reason="needs a C++20 compiler")
 
@@ -308,39 +304,3 @@ def test_every_part_of_the_kernels_asks_for_works_that_exist() -> None:
     assert set(gpu_kernels.TF32_LAYERS) <= {layer.name for layer in gpu_kernels._suite()}
     task = Task("cpu", ["nothing of that name"])
     assert [part(task, [], lambda *_: None) for part in gpu_kernels.PARTS.values()] == [None] * len(gpu_kernels.PARTS)
-
-
-# -- trainings -----------------------------------------------------------------------------------------------------
-
-
-def trained(monkeypatch: pytest.MonkeyPatch, shift: float) -> tuple[list[int], dict[str, Any]]:
-    """The seeds trained, and the result, where the device's accuracies are so many spreads above the CPU's."""
-    draw, seeds = np.random.default_rng(0), []
-    around = {seed: float(value) for seed, value in enumerate(draw.standard_normal(2 * gpu_nets.SEEDS))}
-
-    def run(options: Any) -> Any:
-        seeds.append(options.seed)
-        accuracy = 0.9 + 0.01 * (around[options.seed] + (shift if options.device != "cpu" else 0.0))
-        return SimpleNamespace(metrics={"test accuracy": accuracy})
-
-    monkeypatch.setitem(RECIPES, "lenet5", SimpleNamespace(run=run))
-    monkeypatch.setattr(gpu_nets, "_first_step_troubles", lambda device: [])
-    return seeds, gpu_nets.lenets("cuda-emulated")
-
-
-def test_trainings_that_agree_need_five_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
-    seeds, found = trained(monkeypatch, 0.3)
-    assert found["troubles"] == []
-    assert seeds == [*range(5), *range(5)]
-
-
-def test_trainings_that_differ_are_told_after_ten(monkeypatch: pytest.MonkeyPatch) -> None:
-    seeds, found = trained(monkeypatch, 3.0)
-    assert sorted(seeds) == sorted([*range(10), *range(10)])
-    assert "further apart than their pooled spread" in found["troubles"][0]
-
-
-def test_the_stated_probabilities_of_a_false_alarm_are_students() -> None:
-    five, ten = (2 * stats.t.sf(np.sqrt(n / 2), 2 * n - 2) for n in (gpu_nets.SEEDS, 2 * gpu_nets.SEEDS))
-    assert five == pytest.approx(0.15, abs=0.005)
-    assert ten <= gpu_nets.FALSE_ALARM == pytest.approx(ten, abs=0.005)
