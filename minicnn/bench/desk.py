@@ -47,8 +47,8 @@ def contender(
     environment["OMP_WAIT_POLICY"] = None if spin else "passive"
     environment |= peers.ENVIRONMENT.get(name, {})
     asked = name if device == "cpu" else f"{name}@{device}"
-    patience = PATIENCE if device == "cuda" else None
-    return Contender(name, [sys.executable, "-m", "minicnn.bench.worker", provider, asked, count], environment, patience)
+    command = [sys.executable, "-m", "minicnn.bench.worker", provider, asked, count]
+    return Contender(name, command, environment, PATIENCE if device == "cuda" else None)
 
 
 class Desk:
@@ -124,6 +124,8 @@ def _handle(handlers: Mapping[str, Callable[..., Answer]], request: dict[str, An
         return {"answer": handlers[do](**request)}
     except Cannot as refusal:
         return {"cannot": str(refusal)}
+    except ModuleNotFoundError as error:
+        return {"cannot": f"not measured: {error.name} is not installed"}
     except Exception as error:  # noqa: BLE001 - whatever a library raises becomes a row of the report
         return {"error": f"{type(error).__name__}: {error}", "over": not _alive(handlers)}
 

@@ -1,8 +1,8 @@
 """From rows to the few numbers one quotes: geometric means of the ratio to PyTorch, and the worst layer.
 
-For the automatic choice, for the automatic choice among the algorithms whose error is at most 5e-6, and for the fastest
-of those that were timed; pass by pass, and for the fastest over all passes. A layer without a valid time of both libraries
-is named, since a mean over the rest would be a better one.
+For the automatic choice, for the automatic choice among the algorithms whose error is at most 5e-6, and for the
+fastest of those that were timed; pass by pass, and for the fastest over all passes too. A layer without a valid time of
+both libraries is named, since a mean over the rest would be a better one.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
 """LeNet-5 on a device beside the CPU, from the same seeds: its first step number by number, then whole trainings.
 
-The recipe's own data, loader, net and loss. After the first step rounding takes the trainings apart, so of them only the
-accuracies are compared.
+The recipe's own data, loader, net and loss. After the first step rounding takes the trainings apart, so of them only
+the accuracies are compared.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.cli.gpu_pool import PROCESSES, spread
-from minicnn.cli.gpu_task import Facts, Task, host
+from minicnn.cli.gpu_task import Facts, Task, absent, host
 
 if TYPE_CHECKING:
     from minicnn.recipes.recipe import Options
 
+Job = tuple[str, int, int | None]  # device, seed, epochs
 SEEDS = 5
 EPOCHS = {"cuda-emulated": 1}  # where the recipe's thirty would take hours
 LIMIT = {"cuda": 300.0, "cuda-emulated": 3600.0}  # seconds of a training
@@ -28,18 +29,21 @@ MASKS = ((0.5, (16, 120)), (0.25, (7, 3, 5, 5)))  # dropout's rate and a shape
 def lenets(task: Task) -> Facts:
     """First step and trainings; what an earlier run of the stage trained is not trained again."""
     kept = task.kept.get("lenet5", {})
-    found = first_step(task.device)
+    try:
+        found = first_step(task.device)
+    except ModuleNotFoundError as error:  # which the CPU's kernels need
+        return {"not measured": absent(error), "troubles": []}
     found["epochs"] = EPOCHS.get(task.device) or _settings().epochs
     accuracy: dict[str, dict[str, float]] = {"cpu": {}, task.device: {}} | kept.get("accuracy", {})
     found["accuracy"] = accuracy
     task.save({"lenet5": found})
-    jobs = [
-        (place, seed, EPOCHS.get(task.device), task.device)
+    jobs: list[Job] = [
+        (place, seed, EPOCHS.get(task.device))
         for seed in range(SEEDS) for place in (task.device, "cpu") if str(seed) not in accuracy[place]
     ]  # fmt: skip
     found["troubles"] = list(found["troubles"])
-    trained = spread(_train, jobs, lambda job, why: (*job[:2], None, why), share=1, limit=LIMIT.get(task.device, 3600.0))
-    for place, seed, value, trouble in trained:
+    limit = LIMIT.get(task.device, 3600.0)
+    for place, seed, value, trouble in spread(_train, jobs, _lost, share=1, limit=limit):
         if value is None:
             found["troubles"].append(f"lenet5: training on {place} from seed {seed}: {trouble}")
         else:
@@ -52,13 +56,17 @@ def lenets(task: Task) -> Facts:
     return found
 
 
-def _train(job: tuple[str, int, int | None, str]) -> tuple[str, int, float | None, str]:
+def _lost(job: Job, why: str) -> tuple[str, int, float | None, str]:
+    return *job[:2], None, why
+
+
+def _train(job: Job) -> tuple[str, int, float | None, str]:
     """The accuracy that a training reaches on the held-out digits."""
     import minicnn as mc
     from minicnn.recipes import RECIPES
     from minicnn.recipes.recipe import Options
 
-    place, seed, epochs, _ = job
+    place, seed, epochs = job
     mc.set_num_threads(max(1, (os.cpu_count() or 1) // PROCESSES))
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -101,8 +109,8 @@ def _first_step(device: str) -> dict[str, list[tuple[str, Any]]]:
         if not number:
             loss = net.loss(net(_on(images, device)), _on(labels, device))
             loss.backward()
-            gradients = [(f"gradient of {name}", host(p.grad)) for name, p in net.named_parameters() if p.grad is not None]
-            found["results"] = [("loss", host(loss)), *gradients]
+            graded = [(name, p.grad) for name, p in net.named_parameters() if p.grad is not None]
+            found["results"] = [("loss", host(loss)), *((f"gradient of {name}", host(g)) for name, g in graded)]
     mc.manual_seed(0)
     for rate, shape in MASKS:
         mask = mc.ops.dropout(mc.ones(shape).to(device), rate)

@@ -7,6 +7,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -64,10 +65,8 @@ class _Worker:
 
     def begin(self, job: Any, limit: float) -> None:
         self.job, self.until = job, time.monotonic() + limit
-        try:
+        with suppress(OSError):  # it died while it waited: seen as the end of its answers
             self.pipe.send(job)
-        except OSError:  # it died while it waited: seen as the end of its answers
-            pass
 
     def end(self) -> str:
         """Kill it; what became of it, in words."""

@@ -100,7 +100,7 @@ def command(options: argparse.Namespace) -> int:
         facts = _run(name, options, earlier, about, record)
         failed |= not facts["passed"]
         print(f"{name}: {'passed' if facts['passed'] else 'FAILED'} in {facts['seconds']:.0f} s", flush=True)
-        for trouble in facts.get("troubles", []):
+        for trouble in [*facts.get("troubles", []), *facts.get("missing", [])]:
             print(f"  {trouble}")
     _tell(stages)
     print(f"the result is in {options.out}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import numpy as np
 from minicnn.cli.gpu_kernels import kernels
 from minicnn.cli.gpu_nets import nets
 from minicnn.cli.gpu_pool import PROCESSES, give_up, spread
-from minicnn.cli.gpu_task import Facts, Task, host
+from minicnn.cli.gpu_task import ABSENT, Facts, Task, absent, host
 
 HALF = {"float16": 1e-2, "bfloat16": 8e-2}  # largest difference from float32, over the largest number of a result
 
@@ -41,6 +43,8 @@ def parity(task: Task) -> Facts:
     _compile_for_the_cpu(task)
     jobs = [(case, dtype, task.device) for case in _cases(task) for dtype in dtypes()]
     found = list(spread(_parity, jobs, lambda job, why: (*job[:2], 0.0, why), alone=task.device == "cuda"))
+    missing = Counter(trouble for *_, trouble in found if trouble.startswith(ABSENT))
+    found = [result for result in found if not result[-1].startswith(ABSENT)]
     errors: dict[str, dict[str, float | None]] = {}  # None: a case failed
     for case, dtype, error, trouble in found:
         op = errors.setdefault(case.partition("/")[0], {})
@@ -48,7 +52,8 @@ def parity(task: Task) -> Facts:
         op[dtype] = None if trouble or worst is None else max(worst, error)
     troubles = [f"{case} {dtype}: {trouble}" for case, dtype, _, trouble in found if trouble]
     bounds = {"relative": RELATIVE, "absolute": ABSOLUTE, "looser": LOOSER}
-    return {"checks": len(jobs), "troubles": troubles, "tolerance": bounds, "errors": errors, "passed": not troubles}
+    facts = {"checks": len(found), "troubles": troubles, "tolerance": bounds, "errors": errors}
+    return facts | _judged(facts, missing, len(jobs))
 
 
 def _parity(job: tuple[str, str, str]) -> tuple[str, str, float, str]:
@@ -59,6 +64,8 @@ def _parity(job: tuple[str, str, str]) -> tuple[str, str, float, str]:
     all_cases()
     try:
         found = room.compare(CASES[case], dtype, device)
+    except ModuleNotFoundError as error:
+        return case, dtype, 0.0, absent(error)
     except Exception as error:  # noqa: BLE001 - one op that fails must not end the report
         return case, dtype, 0.0, _said(error, device)
     return case, dtype, found.error, found.trouble
@@ -70,8 +77,19 @@ def gradients(task: Task) -> Facts:
     jobs = [(case, task.device) for case in _cases(task)]
     found = list(spread(_gradient, jobs, lambda job, why: (job[0], why), alone=task.device == "cuda"))
     judged = [(case, verdict) for case, verdict in found if verdict != "no gradient"]
+    missing = Counter(verdict for _, verdict in judged if verdict.startswith(ABSENT))
+    judged = [(case, verdict) for case, verdict in judged if not verdict.startswith(ABSENT)]
     troubles = [f"{case}: {verdict}" for case, verdict in judged if verdict != "PASS"]
-    return {"checks": len(judged), "troubles": troubles, "passed": not troubles}
+    return _judged({"checks": len(judged), "troubles": troubles}, missing, len(jobs))
+
+
+def _judged(facts: Facts, missing: Counter[str], jobs: int) -> Facts:
+    """A stage passes where nothing is wrong; if nothing could be compared, it says nothing."""
+    if missing:
+        facts["missing"] = [f"{count} cases {why}" for why, count in missing.items()]
+    if jobs and not facts["checks"]:
+        facts["troubles"] = [*facts["troubles"], *facts.get("missing", [])]
+    return {**facts, "passed": not facts["troubles"]}
 
 
 def _gradient(job: tuple[str, str]) -> tuple[str, str]:
@@ -90,6 +108,8 @@ def _gradient(job: tuple[str, str]) -> tuple[str, str]:
             moved(case.function, device), sample.args, kwargs=sample.kwargs, order=case.order, seed=0,
             constants=case.constants, flat=bool(case.flat),
         )  # fmt: skip
+    except ModuleNotFoundError as error:
+        return name, absent(error)
     except Exception as error:  # noqa: BLE001 - idem
         return name, _said(error, device)
     return name, str(report.verdict)
@@ -105,9 +125,10 @@ def _compile_for_the_cpu(task: Task) -> None:
     """From a cold cache, before all cases: each process would compile for itself what it meets first."""
     from minicnn.testing.warmup import is_warm, warm_up
 
-    if not task.only and not is_warm():
-        for _ in warm_up(min(PROCESSES, os.cpu_count() or 1)):
-            pass
+    with suppress(ModuleNotFoundError):  # what it cannot compile, the cases cannot use either, and they say so
+        if not task.only and not is_warm():
+            for _ in warm_up(min(PROCESSES, os.cpu_count() or 1)):
+                pass
 
 
 def _said(error: Exception, device: str) -> str:

@@ -14,6 +14,7 @@ Facts = dict[str, Any]
 ALGORITHMS = (  # of ours, that a layer is timed with: the choice, and all that do it in float32 and in reasonable time
     "auto", "im2col", "implicit_gemm", "pointwise", "depthwise", "winograd", "winograd_f2",
 )  # fmt: skip
+ABSENT = "not measured: "
 FINE = {"ok", "cannot"}  # verdicts of rows that no trouble comes from
 
 
@@ -59,6 +60,11 @@ def peers(device: str) -> tuple[str, ...]:
     return () if device != "cuda" or room.missing("torch") else ("torch",)
 
 
+def absent(error: ModuleNotFoundError) -> str:
+    """What a case says that needs a package which is not there, as the CPU's kernels need numba and SciPy."""
+    return f"{ABSENT}{str(error.name).partition('.')[0]} is not installed"
+
+
 def host(tensor: Any) -> Any:
     """A Tensor's values as a host array."""
     return tensor.detach().numpy()
@@ -69,8 +75,8 @@ def troubles_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     told = [f"{_name(row)}: {row['why']}" for row in rows if row["verdict"] not in FINE]
     for work, of_it in _works(rows).items():
         if not any(map(_is_ours, of_it)) and all(row["verdict"] in FINE for row in of_it):
-            why = next((row["why"] for row in of_it if row["contender"].startswith("minicnn") and row["why"]), "not tried")
-            told.append(f"{' '.join(work)}: no result of ours: {why}")
+            reasons = [row["why"] for row in of_it if row["contender"].startswith("minicnn") and row["why"]]
+            told.append(f"{' '.join(work)}: no result of ours: {(reasons or ['not tried'])[0]}")
     return told
 
 

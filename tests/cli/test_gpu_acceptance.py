@@ -59,9 +59,11 @@ def test_1x1_and_im2col_are_judged_with_tf32() -> None:
 def test_every_size_and_pass_of_an_op_must_reach_its_bounds() -> None:
     large, small = int(2 * MEMORY_BOUND * 1e9), int(0.5 * MEMORY_BOUND * 1e9)
     rows = [
-        row("resize_nearest 1", "forward", "minicnn", 5e-5, bytes=large), row("resize_nearest 1", "forward", "torch", 1e-4),
+        row("resize_nearest 1", "forward", "minicnn", 5e-5, bytes=large),
+        row("resize_nearest 1", "forward", "torch", 1e-4),
         row("resize_bilinear 1", "backward", "minicnn", 1e-4, bytes=large),
-        row("resize_bilinear 1", "backward", "torch", 9e-5), row("resize_nearest 2", "forward", "minicnn", 1, bytes=small),
+        row("resize_bilinear 1", "backward", "torch", 9e-5),
+        row("resize_nearest 2", "forward", "minicnn", 1, bytes=small),
         row("resize_nearest 2", "forward", "torch", 2),
     ]  # fmt: skip
     verdicts = of_kernels({"ops": {"rows": rows, "roofline": {"bytes": 1e9}}})

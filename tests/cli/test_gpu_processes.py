@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from minicnn.backends.cuda.emulator import compiler
 from minicnn.cli import gpu_child, gpu_pool
 from minicnn.cli.gpu_task import Task
 from tests.cli import gpu_stages_that_fail as failing
@@ -54,6 +58,25 @@ def test_where_every_process_dies_the_rest_is_not_tried(tmp_path: Path, monkeypa
 def test_few_jobs_stay_in_this_process(tmp_path: Path) -> None:
     jobs = [("plain", number, str(tmp_path)) for number in range(3)]
     assert dict(gpu_pool.spread(failing.job, jobs, failing.lost)) == dict.fromkeys(range(3), os.getpid())
+
+
+# -- packages that are absent --------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(compiler() is None, reason="needs a C++20 compiler")
+@pytest.mark.parametrize("name", ["numba", "scipy", "threadpoolctl"])
+def test_without_a_package_of_the_cpus_kernels_the_others_go_on(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"{name}.py").write_text(f"raise ModuleNotFoundError('No module named {name}', name={name!r})\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path.cwd())])}
+    command = [sys.executable, "-m", "minicnn", "gpu-report", "--device", "cuda-emulated"]
+    only = ["--stages", "smoke", "parity", "--only", "conv2d/wide", "leaky_relu/", "--out", str(tmp_path / "r.json")]
+    done = subprocess.run([*command, *only], env=environment, capture_output=True, text=True, check=False)
+    stages = json.loads((tmp_path / "r.json").read_text())["stages"]
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert stages["smoke"]["passed"]
+    assert stages["parity"]["missing"] == [f"4 cases not measured: {name} is not installed"]
+    assert set(stages["parity"]["errors"]) == {"leaky_relu"}
 
 
 # -- stages --------------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(stage: Any, task: Task, limit: float) -> Any:
         try:
             return stage(task)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - as the process of a stage does
             raise RuntimeError(f"{type(error).__name__}: {error}") from None
 
     monkeypatch.setattr(gpu_child, "run", run)
@@ -296,7 +296,8 @@ def test_a_work_that_nothing_of_ours_ran_of_is_no_success() -> None:
     assert troubles_of(rows) == ["vgg forward: no result of ours: only 3x3"]
     assert troubles_of([row("torch")]) == ["vgg forward: no result of ours: not tried"]
     assert troubles_of([row("minicnn cpu", "cannot", "numba"), row("minicnn cuda")]) == []
-    assert troubles_of([row("minicnn cpu"), row("minicnn cuda", "cannot", "x")]) == ["vgg forward: no result of ours: x"]
+    rows = [row("minicnn cpu"), row("minicnn cuda", "cannot", "x")]
+    assert troubles_of(rows) == ["vgg forward: no result of ours: x"]
     assert troubles_of([row("minicnn", "failed", "boom")]) == ["vgg forward minicnn: boom"]
 
 
