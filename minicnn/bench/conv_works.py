@@ -89,7 +89,7 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
         kept.clear()
         asked.clear()
 
-    served = {"prepare": prepare, "resolve": resolve, "algorithms": algorithms, "drop": drop}
+    served: dict[str, Handler] = {"prepare": prepare, "resolve": resolve, "algorithms": algorithms, "drop": drop}
     return served | ({"alive": partial(_alive, peer)} if elsewhere else {})
 
 

@@ -82,7 +82,7 @@ def _deal(
 ) -> Iterator[Any]:
     waiting, tried, starts = deque(jobs), set[int](), -count
     idle: list[_Worker] = []
-    busy: dict[Connection, _Worker] = {}
+    busy: dict[Any, _Worker] = {}  # by its pipe
     try:
         while waiting or busy:
             while waiting and len(busy) < count and (idle or starts < STARTS):
@@ -96,7 +96,7 @@ def _deal(
                 yield from (lost(job, f"not tried: {STARTS} processes died before it") for job in waiting)
                 return
             for pipe in wait(list(busy), max(0.0, min(worker.until for worker in busy.values()) - time.monotonic())):
-                worker = busy.pop(pipe)  # type: ignore[index]
+                worker = busy.pop(pipe)
                 try:
                     result, spent = worker.pipe.recv()
                 except (EOFError, OSError):

@@ -44,7 +44,10 @@ def add_to(subparsers: Any) -> None:
         "--only", metavar="TEXT", nargs="+", default=(), help="only ops, layers and nets with this text"
     )
     parser.add_argument(
-        "--algorithm", metavar="NAME", nargs="+", default=list(ALGORITHMS),
+        "--algorithm",
+        metavar="NAME",
+        nargs="+",
+        default=list(ALGORITHMS),
         help=f"ours, for each layer of the suite: names, auto, or all (default: {' '.join(ALGORITHMS)})",
     )
     parser.add_argument("--again", action="store_true", help="measure also what the file holds (as after a change)")

@@ -94,8 +94,8 @@ def _works(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapp
 
 def _is_ours(row: Mapping[str, Any]) -> bool:
     """Whether a row shows that our code ran on the device."""
-    name = row["contender"]
-    return row["verdict"] == "ok" and name.startswith("minicnn") and name != "minicnn cpu"
+    name: str = row["contender"]
+    return bool(row["verdict"] == "ok") and name.startswith("minicnn") and name != "minicnn cpu"
 
 
 def measured(task: Task, name: str, part: Part, found: Mapping[str, Any]) -> Facts | None:
@@ -121,4 +121,4 @@ def _right(rows: Sequence[dict[str, Any]]) -> list[Row]:
     """The rows of those works in which nothing failed, and ours ran."""
     from minicnn.bench.result import read
 
-    return [read(row) for of_it in _works(rows).values() if not troubles_of(of_it) for row in of_it]
+    return [read(dict(row)) for of_it in _works(rows).values() if not troubles_of(of_it) for row in of_it]

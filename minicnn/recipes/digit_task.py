@@ -89,9 +89,7 @@ def load(settings: Settings, options: Options) -> tuple[data.ArrayDataset, data.
     return parts[0], parts[1]
 
 
-def prepare(
-    build: Callable[[], Any], settings: Settings, options: Options
-) -> tuple[Any, Any, data.ArrayDataset]:
+def prepare(build: Callable[[], Any], settings: Settings, options: Options) -> tuple[Any, Any, data.ArrayDataset]:
     """The network, the batches it learns from, and the held-out part, as the seed has them, on the device."""
     rng.manual_seed(options.seed)
     learn, held_out = load(settings, options)
