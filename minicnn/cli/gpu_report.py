@@ -12,6 +12,7 @@ from typing import Any
 from minicnn.cli import gpu_child
 from minicnn.cli.gpu_task import ALGORITHMS, Task
 
+_OF_A_RUN = {"passed", "partial", "troubles", "missing", "acceptance"}  # the next run of a stage judges anew
 SLOWER = 20  # the emulated device, which is there to try the command itself
 
 _EPILOG = """\
@@ -132,7 +133,7 @@ def _run(
     start = time.monotonic()
     limit = LIMITS[name] * (SLOWER if options.device == "cuda-emulated" else 1)
     before = earlier["seconds"] if earlier.get("partial") else 0.0
-    so_far = {part: kept for part, kept in earlier.items() if part not in {"passed", "partial", "troubles"}}
+    so_far = {part: kept for part, kept in earlier.items() if part not in _OF_A_RUN}
 
     def write(facts: dict[str, Any]) -> dict[str, Any]:
         seconds = round(before + time.monotonic() - start, 1)
