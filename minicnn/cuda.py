@@ -78,4 +78,27 @@ def stream(of: Any = None) -> Iterator[Any]:
         yield entered
 
 
-__all__ = ["empty_cache", "is_available", "memory_stats", "stream", "synchronize", "why_not"]
+@contextmanager
+def atomics() -> Iterator[None]:
+    """Let gradients that add at indices use float atomics inside: faster, and not the same from run to run.
+
+    By default every kernel has one order of its sums. Here the backward passes of indexing, embeddings, RoI pooling,
+    RoIAlign and max-unpooling add as their threads come; what differs is rounding. It concerns GPUs, emulated ones too,
+    and what the present thread launches.
+
+    Examples
+    --------
+    >>> import minicnn as mc
+    >>> x = mc.tensor([1.0, 2.0], requires_grad=True)
+    >>> with mc.cuda.atomics():
+    ...     x[[0, 0, 1]].sum().backward()
+    >>> x.grad.tolist()
+    [2.0, 1.0]
+    """
+    from minicnn.backends.cuda import seam
+
+    with seam.atomics():
+        yield
+
+
+__all__ = ["atomics", "empty_cache", "is_available", "memory_stats", "stream", "synchronize", "why_not"]

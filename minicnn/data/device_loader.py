@@ -26,7 +26,8 @@ class DeviceLoader:
     Notes
     -----
     ``state_dict`` counts the batches handed out, not the one that is already under way: a run that is saved and resumed
-    misses none. An error of the loader surfaces at the batch it belongs to.
+    misses none. An error of the loader surfaces at the batch it belongs to. Iterate on the stream that uses the batches
+    (:func:`minicnn.cuda.stream`): their memory is reused for later ones when that stream is done with them.
 
     Examples
     --------

@@ -6,8 +6,10 @@ import math
 from collections.abc import Iterable
 
 from minicnn.core import checks
+from minicnn.core.device import Device
 from minicnn.core.function import constant
 from minicnn.core.tensor import Tensor, tensor
+from minicnn.core.types import Array
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
 
@@ -17,14 +19,24 @@ def _with_gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     return [p for p in params if p.grad is not None]
 
 
-def _norm(p: Tensor, norm_type: float) -> float:
+def _norm(p: Tensor, norm_type: float) -> Array:
+    """The norm of one gradient, as a float64 number on its device."""
     xp, grad = p.device.xp, p.grad.data  # type: ignore[union-attr]
     if norm_type == 2.0:
-        return float(p.backend.updates.norm(grad))
+        return xp.asarray(p.backend.updates.norm(grad), "float64")
     if not grad.size:
-        return 0.0
+        return xp.zeros((), "float64")
     size = xp.abs(grad)
-    return float(size.max()) if math.isinf(norm_type) else float((size**norm_type).sum()) ** (1.0 / norm_type)
+    norm = size.max() if math.isinf(norm_type) else (size**norm_type).sum() ** (1.0 / norm_type)
+    return xp.asarray(norm, "float64")
+
+
+def _norms(params: list[Tensor], norm_type: float) -> list[float]:
+    """Those of all, read from each device at once: a read waits for what was launched there."""
+    norms: dict[Device, list[Array]] = {}
+    for p in params:
+        norms.setdefault(p.device, []).append(_norm(p, norm_type))
+    return [n for device, those in norms.items() for n in Tensor(device.xp.stack(those), device).numpy().tolist()]
 
 
 def clip_grad_norm_(
@@ -76,7 +88,7 @@ def clip_grad_norm_(
     params = _with_gradients(parameters)
     if not params:
         return tensor(0.0)
-    norms = [_norm(p, norm_type) for p in params]
+    norms = _norms(params, norm_type)
     if math.isinf(norm_type):
         total = max(norms) if not any(math.isnan(n) for n in norms) else math.nan
     else:

@@ -159,7 +159,7 @@ class LARS(Optimizer):
         if self.exclude(param):
             decay = 0.0
         else:
-            size, slope = updates.norm(param.data), updates.norm(grad)
+            size, slope = (float(n) for n in (updates.norm(param.data), updates.norm(grad)))
             if size > 0 and slope > 0:
                 rate *= group["trust_coefficient"] * size / (slope + decay * size + group["eps"])
         velocity = slot(state, "momentum_buffer", param)

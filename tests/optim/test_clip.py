@@ -55,6 +55,21 @@ def test_a_large_tensors_norm_does_not_depend_on_blocks():
     assert total == pytest.approx(np.linalg.norm(w.grad.numpy().astype(np.float64)), rel=1e-6)
 
 
+@pytest.mark.parametrize("norm_type", [1.0, 2.0, math.inf])
+def test_gradients_of_a_device_are_read_once_however_many(device, norm_type, monkeypatch):
+    made, reads = params(), []
+    expected = mc.optim.clip_grad_norm_(params(), 0.5, norm_type).item()
+    there = [p.detach().to(device) for p in made[:2]]
+    for p, q in zip(there, made, strict=False):
+        p.grad = q.grad.to(device)
+    runtime = type(there[0].device.backend.runtime)
+    to_host = runtime.to_host
+    monkeypatch.setattr(runtime, "to_host", lambda self, array: reads.append(array.shape) or to_host(self, array))
+    total = mc.optim.clip_grad_norm_(there, 0.5, norm_type)
+    assert reads == [(2,)]
+    assert total.item() == pytest.approx(expected, rel=1e-12)
+
+
 def test_values_are_cut():
     made = params()
     before = made[0].grad.numpy().copy()

@@ -19,9 +19,10 @@ def __getattr__(name: str) -> Any:
     if not seam.entered():  # asked by a tool that looks at modules, without a device
         raise AttributeError(name)
     found = getattr(seam.xp(), name)
-    return _with_numbers(found) if name in _MEET_NUMBERS else found
+    return _with_numbers(found) if name in _MEET_NUMBERS else _in_float32(found) if name in _IN_FLOAT32 else found
 
 
+_IN_FLOAT32 = {"argsort", "cumsum", "round"}  # what CuPy does not do of bfloat16, or would sum in it
 _MEET_NUMBERS = {"add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "where", "clip"}
 
 
@@ -37,23 +38,20 @@ def _with_numbers(function: Any) -> Any:
     return call
 
 
+def _in_float32(function: Any) -> Any:
+    """The function, by way of float32 where its first operand is bfloat16; integer results stay what they are."""
+
+    def call(x: Array, *args: Any, **kwargs: Any) -> Any:
+        if not _is_bfloat16(x.dtype):
+            return function(x, *args, **kwargs)
+        y = function(x.astype(np.float32), *args, **kwargs)
+        return y.astype(x.dtype) if is_float(y.dtype) else y
+
+    return call
+
+
 def _is_bfloat16(dtype: "np.dtype[Any]") -> bool:
     return dtype.kind == "V"
-
-
-def sum(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
-    """NumPy's; of bfloat16 in float32, rounded once."""
-    xp = seam.xp()
-    if not _is_bfloat16(x.dtype):
-        return xp.sum(x, axis=axis, keepdims=keepdims)
-    return xp.sum(x, axis=axis, keepdims=keepdims, dtype=np.float32).astype(x.dtype)
-
-
-def cumsum(x: Array, axis: int) -> Array:
-    """NumPy's; idem."""
-    if not _is_bfloat16(x.dtype):
-        return seam.xp().cumsum(x, axis=axis)
-    return seam.xp().cumsum(x.astype(np.float32), axis=axis).astype(x.dtype)
 
 
 def matmul(a: Array, b: Array) -> Array:

@@ -40,7 +40,7 @@ class CupyRuntime:
         import cupy
 
         self.namespace = cupy
-        self._uploads: Any = None
+        self._uploads: dict[int, Any] = {}  # by the stream that uses what they bring
         self._timed = _Timed(cupy)
 
     @cached_property
@@ -116,11 +116,12 @@ class CupyRuntime:
             before.wait_event(inner.record())
 
     def uploader(self) -> PinnedUploader:
-        if self._uploads is None:  # one stream for all: the pool keeps the memory of each stream apart
-            self._uploads = self.namespace.cuda.Stream(non_blocking=True)
         import cupyx
 
-        return PinnedUploader(self.namespace, cupyx.empty_pinned, self._uploads)
+        cuda, caller = self.namespace.cuda, self.namespace.cuda.get_current_stream().ptr
+        if caller not in self._uploads:  # the pool keeps the memory of each stream apart, so what they reuse is theirs
+            self._uploads[caller] = cuda.Stream(non_blocking=True)
+        return PinnedUploader(self.namespace, cupyx.empty_pinned, self._uploads[caller])
 
 
 class _Timed:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 _FROM_HOST = {"array", "asarray", "ascontiguousarray", "asanyarray"}  # as CuPy's: host arrays are copied to the device
-_SCALAR = (int, float, bool, np.generic)
+_NO_BFLOAT16 = {"argsort", "einsum", "round", "sort"}  # CuPy 14 has no such kernels
 
 
 class EmulatedArray(NDArrayOperatorsMixin):
@@ -137,6 +137,21 @@ def _ufunc(function: Any) -> Any:
     return call
 
 
+def _without_bfloat16(function: Any) -> Any:
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(a, np.ndarray) and a.dtype.kind == "V" for a in args):
+            raise TypeError(f"cuda-emulated: CuPy has no {function.__name__} of bfloat16")
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _sum(x: Any, **kwargs: Any) -> Any:
+    """NumPy's; of bfloat16 in float32, as CuPy's."""
+    return np.sum(x, **kwargs) if x.dtype.kind != "V" else np.sum(x, dtype=np.float32, **kwargs).astype(x.dtype)
+
+
 def _from_host(function: Any) -> Any:
     def call(source: Any, *args: Any, **kwargs: Any) -> Any:
         plain = source.host if isinstance(source, EmulatedArray) else source
@@ -176,5 +191,5 @@ def __getattr__(name: str) -> Any:
         for method in ("at", "reduce", "accumulate", "outer"):
             setattr(found, method, _wrapped(getattr(ufunc, method)))
     elif callable(found) and not isinstance(found, type):
-        found = _wrapped(found)
+        found = _wrapped(_without_bfloat16(found) if name in _NO_BFLOAT16 else _sum if name == "sum" else found)
     return found

@@ -28,6 +28,16 @@ def add_flat(values: Array, index: Array, size: int) -> Array:
     return out.astype(values.dtype)
 
 
+def add_rows_atomic(rows: Array, index: Array, size: int) -> Array:
+    """:func:`add_rows` for floats without the sort, in an order that changes from run to run."""
+    out = seam.xp().zeros((size, rows.shape[1]), rows.dtype)
+    places = seam.contiguous(index).astype(np.int64, copy=False)
+    args = seam.contiguous(rows), places, out, rows.shape[1], rows.size
+    seam.elementwise("indexing.add_rows_atomic", rows.size, *args)
+    return out
+
+
+@seam.or_atomic(add_rows_atomic)
 def add_rows(rows: Array, index: Array, size: int) -> Array:
     """(size, d) zeros with rows (m, d) added at index (m,): sorted, then summed run by run; negative ones dropped."""
     width = rows.shape[1]
@@ -42,15 +52,6 @@ def add_rows(rows: Array, index: Array, size: int) -> Array:
         grid = -(-size * columns * lanes // _THREADS) * -(-width // columns)
         args = seam.contiguous(rows), order, first, stop, out, columns, lanes, width, size
         seam.launch("indexing.add_runs", grid, _THREADS, *args)
-    return out
-
-
-def add_rows_atomic(rows: Array, index: Array, size: int) -> Array:
-    """:func:`add_rows` for floats without the sort, in an order that changes from run to run."""
-    out = seam.xp().zeros((size, rows.shape[1]), rows.dtype)
-    places = seam.contiguous(index).astype(np.int64, copy=False)
-    args = seam.contiguous(rows), places, out, rows.shape[1], rows.size
-    seam.elementwise("indexing.add_rows_atomic", rows.size, *args)
     return out
 
 

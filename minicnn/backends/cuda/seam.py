@@ -7,9 +7,9 @@ device. Which one they mean is the runtime that was entered by :func:`on`; ``Bac
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, wraps
 from operator import index
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from minicnn.backends.cuda.products import Product, products
 from minicnn.core.dtypes import is_float
 from minicnn.core.types import Array, Shape
 
+P = ParamSpec("P")
+R = TypeVar("R")
 THREADS = 256  # of a block of a kernel in which every thread works alone
 _LIMITS = {"block": (1024, 1024, 64), "grid": (2**31 - 1, 65535, 65535)}  # of every device since sm_30
 
@@ -52,6 +54,7 @@ class Runtime(Protocol):
 
 class _Current(threading.local):
     runtime: Runtime | None = None
+    atomics: bool = False  # whether sums may be taken in any order
 
 
 _CURRENT = _Current()
@@ -77,6 +80,29 @@ def runtime() -> Runtime:
     if _CURRENT.runtime is None:
         raise RuntimeError("cuda: a function of this backend was called outside its device; use device.backend")
     return _CURRENT.runtime
+
+
+@contextmanager
+def atomics() -> Iterator[None]:
+    """Let functions that have a variant with float atomics take it, on this thread."""
+    before, _CURRENT.atomics = _CURRENT.atomics, True
+    try:
+        yield
+    finally:
+        _CURRENT.atomics = before
+
+
+def or_atomic(variant: Callable[P, R]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Inside :func:`atomics` that variant is called, else the function decorated, whose sums have an order."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            return (variant if _CURRENT.atomics else function)(*args, **kwargs)
+
+        return call
+
+    return decorate
 
 
 def xp() -> Any:

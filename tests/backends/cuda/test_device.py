@@ -50,3 +50,16 @@ def test_a_kernel_is_sought_once_for_each_element_type(modules: list[RawModule])
     assert [module.asked for module in modules] == [["finish", "sum_parts"], ["finish"]]
     assert ["#define REAL float\n" in modules[0].code, "#define REAL double\n" in modules[1].code] == [True, True]
     assert modules[0].launches[::2] == [("finish", (2, 1, 1), (256, 1, 1), (np.uintp(0), np.int32(4)))] * 3
+
+
+def test_loaders_of_one_stream_share_a_stream_for_copies_and_others_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupyx", SimpleNamespace(empty_pinned=None))
+    callers = iter([7, 7, 8, 7])
+    cuda = SimpleNamespace(
+        Stream=lambda non_blocking: object(), get_current_stream=lambda: SimpleNamespace(ptr=next(callers))
+    )
+    runtime = device.CupyRuntime.__new__(device.CupyRuntime)
+    runtime.namespace, runtime._uploads = SimpleNamespace(cuda=cuda), {}
+    first, same, other, again = (runtime.uploader()._stream for _ in range(4))
+    assert first is same is again
+    assert other is not first

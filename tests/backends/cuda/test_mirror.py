@@ -181,7 +181,6 @@ ONE_SIDED = {  # modules and functions of one backend, and why the other has non
         "convolution.finishing": "what kernels do to a result: bias, ReLU, joining parts",
         "convolution.implicit_gemm": "an algorithm of the GPU",
         "convolution.im2col.Chunk": "images whose columns fit into the workspace",
-        "arrays.cumsum": "bfloat16, which the CPU does not compute in, is summed in float32",
         "arrays.einsum": "a stack of products in its dtype, where CuPy's casts halves; NumPy's own does on the CPU",
         "arrays.floor_divide": "NumPy's quotient, where CuPy's rounds it otherwise",
         "arrays.remainder": "the same",

@@ -274,7 +274,7 @@ def test_masks_are_the_generators_words(backend: Any, threshold: int) -> None:
 def test_the_norm_of_several_blocks(backend: Any, count: int) -> None:
     x = np.random.default_rng(0).standard_normal(count).astype(np.float32)
     expected = float(np.linalg.norm(x.astype(np.float64)))
-    assert backend.updates.norm(*there(backend, x)) == pytest.approx(expected, rel=1e-12)
+    assert float(backend.updates.norm(*there(backend, x))) == pytest.approx(expected, rel=1e-12)
 
 
 def test_a_parameter_that_is_not_contiguous_is_written_all_the_same(backend: Any) -> None:
