@@ -13,6 +13,7 @@ from minicnn.cli import gpu_child
 from minicnn.cli.gpu_task import ALGORITHMS, Task
 
 _OF_A_RUN = {"passed", "partial", "troubles", "missing", "acceptance"}  # the next run of a stage judges anew
+PACKAGES = ("minicnn", "numpy", "numba", "scipy", "cupy-cuda12x", "cupy-cuda13x", "torch", "torchvision")
 SLOWER = 20  # the emulated device, which is there to try the command itself
 
 _EPILOG = """\
@@ -93,7 +94,7 @@ def command(options: argparse.Namespace) -> int:
             stages.setdefault(name, {"passed": None, "not measured": str(error), "time": today})
         _write(options.out, record)
         raise
-    machine = stamp(("minicnn", "numpy", "numba", "cupy-cuda12x", "cupy-cuda13x", "torch"), options.device)
+    machine = stamp(PACKAGES, options.device)
     failed = False
     for name in wanted:
         about = {"machine": machine, "asked": _asked(name, options)}

@@ -7,6 +7,7 @@ from typing import Any
 from minicnn.bench.conv_works import MOST_COPIES, ROTATED
 from minicnn.bench.desk import Answer, Cannot
 from minicnn.bench.worker import host_clock
+from minicnn.cli.bench_works import torch_roi
 
 
 def load(name: str, threads: int) -> SimpleNamespace:
@@ -62,6 +63,8 @@ def _torch(threads: int, device: str) -> SimpleNamespace:
         try:
             import torchvision.ops
         except ImportError:
+            if name == "roi_align":
+                return torch_roi.roi_align
             raise Cannot("torchvision is not installed") from None
         return getattr(torchvision.ops, name)
 
