@@ -143,7 +143,8 @@ class Process:
             self.pipe.wait(patience)
         except subprocess.TimeoutExpired:
             self.pipe.kill()
-            self.pipe.wait()
+            with suppress(subprocess.TimeoutExpired):  # a driver may wait for a kernel that never ends
+                self.pipe.wait(10.0)
         self.pipe.stdout.close()
 
 

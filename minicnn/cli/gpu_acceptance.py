@@ -66,7 +66,7 @@ def _lenet(found: Mapping[str, Any]) -> list[Verdict]:
         "lenet5: means of five seeds apart by less than their pooled spread",
     ]
     if "bit-identical" not in found:
-        return [_unmeasured(line) for line in lines]
+        return [_unmeasured(line, found.get("why", "")) for line in lines]
     same = found["bit-identical"]
     first = [trouble for trouble in found["troubles"] if "first step" in trouble]
     verdicts = [

@@ -16,6 +16,8 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
+from minicnn.cli.gpu_pool import PATIENCE
+
 if TYPE_CHECKING:
     from minicnn.cli.gpu_task import Facts, Task
 
@@ -53,7 +55,7 @@ def run(stage: Callable[[Task], Facts], task: Task, limit: float) -> Facts:
     finally:
         _end(process.pid)
         process.kill()
-        process.join()
+        process.join(PATIENCE)
         here.close()
 
 

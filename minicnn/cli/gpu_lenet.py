@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.cli.gpu_pool import PROCESSES, spread
-from minicnn.cli.gpu_task import Facts, Task, absent, host
+from minicnn.cli.gpu_task import ABSENT, Facts, Task, absent, host
 
 if TYPE_CHECKING:
     from minicnn.recipes.recipe import Options
@@ -31,8 +31,9 @@ def lenets(task: Task) -> Facts:
     kept = task.kept.get("lenet5", {})
     try:
         found = first_step(task.device)
-    except ModuleNotFoundError as error:  # which the CPU's kernels need
-        return {"not measured": absent(error), "troubles": []}
+    except ModuleNotFoundError as error:
+        why = absent(error)
+        return {"why": why, "troubles": [] if why.startswith(ABSENT) else [f"lenet5: {why}"]}
     found["epochs"] = EPOCHS.get(task.device) or _settings().epochs
     accuracy: dict[str, dict[str, float]] = {"cpu": {}, task.device: {}} | kept.get("accuracy", {})
     found["accuracy"] = accuracy

@@ -13,6 +13,7 @@ from typing import Any
 
 PROCESSES = 8  # at most: the CPU's kernels compile in them, and each holds a context on the device
 LIMIT = 120.0  # seconds of a job, its process's start and the compiler's time within
+PATIENCE = 10.0  # seconds that a killed process may need to end: the driver waits for its kernels
 STARTS = 40  # of processes in place of others; then the device itself is gone, and the rest of the jobs are not tried
 
 _CONTEXT = multiprocessing.get_context("spawn")  # a child by fork could not use the device, nor enter parallel kernels
@@ -72,7 +73,7 @@ class _Worker:
         """Kill it; what became of it, in words."""
         self.process.join(0.5)
         self.process.kill()
-        self.process.join()
+        self.process.join(PATIENCE)
         self.pipe.close()
         return f"the process died, exit code {self.process.exitcode}"
 

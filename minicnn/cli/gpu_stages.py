@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,6 +16,8 @@ from minicnn.cli.gpu_nets import nets
 from minicnn.cli.gpu_pool import PROCESSES, give_up, spread
 from minicnn.cli.gpu_task import ABSENT, Facts, Task, absent, host
 
+SO_FAR, SAVED = "so far", 10.0  # under this name, and so often in seconds, results of cases are saved
+RIGHT = {"", "PASS", "no gradient"}  # what a result of a case ends with if nothing is wrong
 HALF = {"float16": 1e-2, "bfloat16": 8e-2}  # largest difference from float32, over the largest number of a result
 
 
@@ -42,7 +45,7 @@ def parity(task: Task) -> Facts:
 
     _compile_for_the_cpu(task)
     jobs = [(case, dtype, task.device) for case in _cases(task) for dtype in dtypes()]
-    found = list(spread(_parity, jobs, lambda job, why: (*job[:2], 0.0, why), alone=task.device == "cuda"))
+    found = _results(task, _parity, jobs, lambda job, why: (*job[:2], 0.0, why))
     missing = Counter(trouble for *_, trouble in found if trouble.startswith(ABSENT))
     found = [result for result in found if not result[-1].startswith(ABSENT)]
     errors: dict[str, dict[str, float | None]] = {}  # None: a case failed
@@ -75,7 +78,7 @@ def gradients(task: Task) -> Facts:
     """The gradient checker on every differentiable case, computed on the device, to its declared order."""
     _compile_for_the_cpu(task)
     jobs = [(case, task.device) for case in _cases(task)]
-    found = list(spread(_gradient, jobs, lambda job, why: (job[0], why), alone=task.device == "cuda"))
+    found = _results(task, _gradient, jobs, lambda job, why: (job[0], why))
     judged = [(case, verdict) for case, verdict in found if verdict != "no gradient"]
     missing = Counter(verdict for _, verdict in judged if verdict.startswith(ABSENT))
     judged = [(case, verdict) for case, verdict in judged if not verdict.startswith(ABSENT)]
@@ -113,6 +116,23 @@ def _gradient(job: tuple[str, str]) -> tuple[str, str]:
     except Exception as error:  # noqa: BLE001 - idem
         return name, _said(error, device)
     return name, str(report.verdict)
+
+
+def _results(task: Task, work: Callable[[Any], Any], jobs: Sequence[Any], lost: Callable[[Any, str], Any]) -> list[Any]:
+    """A result of each job, which begins as the job does and ends with what is wrong.
+
+    What there is so far is saved now and then; an earlier run's is kept where nothing is wrong in it.
+    """
+    kept = {tuple(result[: len(jobs[0]) - 1]): result for result in task.kept.get(SO_FAR, ()) if result[-1] in RIGHT}
+    found = [kept[job[:-1]] for job in jobs if job[:-1] in kept]
+    saved = time.monotonic()
+    missing = [job for job in jobs if job[:-1] not in kept]
+    for result in spread(work, missing, lost, alone=task.device == "cuda"):
+        found.append(result)
+        if time.monotonic() > saved + SAVED:
+            task.save({SO_FAR: list(found)})
+            saved = time.monotonic()
+    return found
 
 
 def _cases(task: Task) -> list[str]:

@@ -15,6 +15,7 @@ ALGORITHMS = (  # of ours, that a layer is timed with: the choice, and all that 
     "auto", "im2col", "implicit_gemm", "pointwise", "depthwise", "winograd", "winograd_f2",
 )  # fmt: skip
 ABSENT = "not measured: "
+OF_THE_CPU = ("numba", "scipy", "threadpoolctl")  # packages that its kernels need, and the device's do not
 FINE = {"ok", "cannot"}  # verdicts of rows that no trouble comes from
 
 
@@ -61,8 +62,9 @@ def peers(device: str) -> tuple[str, ...]:
 
 
 def absent(error: ModuleNotFoundError) -> str:
-    """What a case says that needs a package which is not there, as the CPU's kernels need numba and SciPy."""
-    return f"{ABSENT}{str(error.name).partition('.')[0]} is not installed"
+    """What a case says that needs a package which is not there; any other module that is missing is a fault."""
+    name = str(error.name).partition(".")[0]
+    return f"{ABSENT}{name} is not installed" if name in OF_THE_CPU else f"{type(error).__name__}: {error}"
 
 
 def host(tensor: Any) -> Any:

@@ -386,7 +386,9 @@ def spoil():
 spoilt = False
 def alive():
     assert not spoilt
-answer({"add": add, "refuse": refuse, "die": die, "spoil": spoil, "alive": alive})
+def miss():
+    import no_such_package
+answer({"miss": miss, "add": add, "refuse": refuse, "die": die, "spoil": spoil, "alive": alive})
 """
 
 
@@ -396,6 +398,8 @@ def test_a_desk_answers_refuses_fails_and_comes_back():
         assert place.ask("add", a=1, b=2) == {"sum": 3}
         with pytest.raises(desk.Cannot, match="not today"):
             place.ask("refuse")
+        with pytest.raises(desk.Cannot, match="not measured: no_such_package is not installed"):
+            place.ask("miss")
         with pytest.raises(desk.WorkError, match="'noisy' failed in 'add': TypeError"):
             place.ask("add", a=1, b="x")
         with pytest.raises(desk.WorkError, match=r"'noisy' stopped \[exit status 3\]"):

@@ -41,6 +41,20 @@ def test_what_differs_in_the_first_step_is_told(monkeypatch: pytest.MonkeyPatch,
     assert [name for name, same in found["bit-identical"].items() if not same] == ([] if kind == "results" else [kind])
 
 
+@pytest.mark.parametrize(("name", "troubles"), [("numba.core", 0), ("minicnn.nothing", 1)])
+def test_without_the_cpus_kernels_nothing_is_compared(
+    monkeypatch: pytest.MonkeyPatch, name: str, troubles: int
+) -> None:
+    def missing(device: str) -> Any:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(gpu_lenet, "_first_step", missing)
+    found = gpu_lenet.lenets(Task("cuda-emulated"))
+    assert len(found["troubles"]) == troubles
+    assert {verdict["met"] for verdict in of_nets({"lenet5": found})} == {None}
+    assert ("numba is not installed" in found["why"]) is (troubles == 0)
+
+
 def trained(monkeypatch: pytest.MonkeyPatch, shift: float, kept: Any = None) -> tuple[list[Any], dict[str, Any]]:
     """The trainings, and the result, where the device's accuracies are so many spreads above the CPU's."""
     draw, jobs = np.random.default_rng(0), []

@@ -274,6 +274,22 @@ def test_an_op_that_failed_is_shown_as_failed(tmp_path: Path, monkeypatch: pytes
 
 
 @emulated
+def test_cases_that_were_compared_before_the_cut_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_stages, "SAVED", 0.0)
+    saved: list[Any] = []
+    only = ["max_pool1d/", "leaky_relu/"]
+    whole = gpu_stages.parity(Task("cuda-emulated", only, save=saved.append))
+    assert [len(facts["so far"]) for facts in saved] == list(range(1, whole["checks"] + 1))
+    some = json.loads(json.dumps(saved[4]))
+    some["so far"][0][-1] = "boom"
+    tried: list[Any] = []
+    monkeypatch.setattr(gpu_stages, "spread", lambda task, jobs, lost, **how: map(task, tried.append(jobs) or jobs))
+    again = gpu_stages.parity(Task("cuda-emulated", only, kept=some))
+    assert len(tried[0]) == whole["checks"] - 4
+    assert again == whole
+
+
+@emulated
 def test_an_error_keeps_the_parts_that_were_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = Parts(monkeypatch)
     parts.breaks["b"] = RuntimeError("no luck")
