@@ -10,6 +10,8 @@
 //                          AddressSanitizer (overruns) and ThreadSanitizer: it is told that each fiber is a thread, and
 //                          which of them a barrier orders. A race is found by that order, not by chance: barriers and
 //                          __syncwarp order memory; shuffles, ballots and relaxed atomics do not, as CUDA promises nothing.
+//   EMULATE_FOREIGN        a library of one kernel among hundreds that are not ours: stacks are given back after each launch,
+//                          and a barrier does not wait for threads that have returned, as hardware does not
 //
 // Shared memory, and what lanes that do not exist give to a shuffle, are 0xFF bytes (a NaN), so that reading before writing
 // shows.
@@ -64,6 +66,11 @@ constexpr size_t STACK = 256 << 10, PAGE = 4 << 10;
 constexpr bool REPLAY = true;
 #else
 constexpr bool REPLAY = false;
+#endif
+#ifdef EMULATE_FOREIGN
+constexpr bool FOREIGN = true;
+#else
+constexpr bool FOREIGN = false;
 #endif
 
 static char message[512];
@@ -255,8 +262,9 @@ static bool release_waiting(Block& block) {
   const Fiber* one = nullptr;
   for (const Fiber* f : threads) one = f ? f : one;
   for (const Fiber* f : threads)
-    if (!f || !(f->place == one->place)) return complain(block, "a divergent barrier", one, f);
-  for (Fiber* f : threads) f->state = RUNNING;
+    if (f ? !(f->place == one->place) : !FOREIGN) return complain(block, "a divergent barrier", one, f);
+  for (Fiber* f : threads)
+    if (f) f->state = RUNNING;
   block.meeting++;
   return true;
 }
@@ -314,6 +322,12 @@ int run(dim3 grid, dim3 block, Body body) {
   }
   spare.insert(spare.end(), retired.begin(), retired.end());
   acquire(finished_all);
+  if (FOREIGN) {  // Linux allows a process 65 530 memory maps
+    for (auto& each : all)
+      if (each->begun) munmap((unsigned char*)each->start.uc_stack.ss_sp - PAGE, STACK + PAGE);
+    all.clear();
+    spare.clear();
+  }
   return 0;
 }
 

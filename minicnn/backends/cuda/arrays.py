@@ -22,7 +22,7 @@ def __getattr__(name: str) -> Any:
     return _with_numbers(found) if name in _MEET_NUMBERS else _in_float32(found) if name in _IN_FLOAT32 else found
 
 
-_IN_FLOAT32 = {"argsort", "cumsum", "round"}  # what CuPy does not do of bfloat16, or would sum in it
+_IN_FLOAT32 = {"argsort", "round"}  # what CuPy does not do of bfloat16
 _MEET_NUMBERS = {"add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "where", "clip"}
 
 
@@ -33,7 +33,11 @@ def _with_numbers(function: Any) -> Any:
         dtype = next((x.dtype for x in args if getattr(x, "dtype", None) and _is_bfloat16(x.dtype)), None)
         if dtype is not None:
             args = tuple(dtype.type(x) if isinstance(x, float) else x for x in args)
-        return function(*args, **kwargs)
+        y = function(*args, **kwargs)
+        if dtype is None or y.dtype == dtype or "out" in kwargs:
+            return y
+        others = (x.dtype.kind for x in args if getattr(x, "dtype", None))  # where and clip, which CuPy does in float32
+        return y.astype(dtype) if all(kind in "bV" for kind in others) else y
 
     return call
 
@@ -93,6 +97,20 @@ def _einsum(subscripts: str, *operands: Array, **options: Any) -> Array:
         return seam.xp().einsum(subscripts, *operands, **options)
     wide = [x.astype(np.float32) for x in operands]
     return seam.xp().einsum(subscripts, *wide, **options).astype(operands[0].dtype)
+
+
+def sum(a: Array, axis: Any = None, dtype: Any = None, out: Array | None = None, keepdims: bool = False) -> Array:
+    """NumPy's; of half types in float32. CuPy's of a contiguous array is CUB's, which adds halves to halves."""
+    if dtype is None and out is None and is_float(a.dtype) and a.dtype.itemsize == 2:
+        return seam.xp().sum(a, axis, np.float32, keepdims=keepdims).astype(a.dtype)
+    return seam.xp().sum(a, axis, dtype, out, keepdims)
+
+
+def cumsum(a: Array, axis: int | None = None, dtype: Any = None, out: Array | None = None) -> Array:
+    """NumPy's; of half types in float32, for the same reason."""
+    if dtype is None and out is None and is_float(a.dtype) and a.dtype.itemsize == 2:
+        return seam.xp().cumsum(a, axis, np.float32).astype(a.dtype)
+    return seam.xp().cumsum(a, axis, dtype, out)
 
 
 def remainder(a: Array, b: Array) -> Array:

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 _FROM_HOST = {"array", "asarray", "ascontiguousarray", "asanyarray"}  # as CuPy's: host arrays are copied to the device
+_FOREIGN = "gGOSUMm"  # long doubles, objects, strings, times: CuPy has no arrays of them
 _NO_BFLOAT16 = {"argsort", "einsum", "round", "sort"}  # CuPy 14 has no such kernels
+_WIDENS_BFLOAT16 = {"clip", "where"}  # CuPy 14 does them in float32
 
 
 class EmulatedArray(NDArrayOperatorsMixin):
@@ -22,6 +24,8 @@ class EmulatedArray(NDArrayOperatorsMixin):
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, host: Any, base: "EmulatedArray | None" = None) -> None:
+        if host.dtype.char in _FOREIGN:
+            raise ValueError(f"cuda-emulated: no device has arrays of {host.dtype}")
         self.host, self.base = host, base
 
     def __array__(self, *_: Any, **__: Any) -> Any:
@@ -147,9 +151,15 @@ def _without_bfloat16(function: Any) -> Any:
     return call
 
 
-def _sum(x: Any, **kwargs: Any) -> Any:
-    """NumPy's; of bfloat16 in float32, as CuPy's."""
-    return np.sum(x, **kwargs) if x.dtype.kind != "V" else np.sum(x, dtype=np.float32, **kwargs).astype(x.dtype)
+def _widening(function: Any) -> Any:
+    """The function, whose result is float32 where it would be bfloat16."""
+
+    @wraps(function, updated=())
+    def call(*args: Any, **kwargs: Any) -> Any:
+        y = function(*args, **kwargs)
+        return y.astype(np.float32) if y.dtype.kind == "V" else y
+
+    return call
 
 
 def _from_host(function: Any) -> Any:
@@ -191,5 +201,9 @@ def __getattr__(name: str) -> Any:
         for method in ("at", "reduce", "accumulate", "outer"):
             setattr(found, method, _wrapped(getattr(ufunc, method)))
     elif callable(found) and not isinstance(found, type):
-        found = _wrapped(_without_bfloat16(found) if name in _NO_BFLOAT16 else _sum if name == "sum" else found)
+        if name in _NO_BFLOAT16:
+            found = _without_bfloat16(found)
+        elif name in _WIDENS_BFLOAT16:
+            found = _widening(found)
+        found = _wrapped(found)
     return found

@@ -10,6 +10,7 @@ import pytest
 
 from minicnn.backends.cuda import Room
 from minicnn.backends.cuda.emulator import compiler
+from minicnn.core.dtypes import find as find_dtype
 from tests.backends.cuda.twins import emulated
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="needs a C++20 compiler")
@@ -76,6 +77,17 @@ def test_contractions_of_halves_are_summed_in_float32() -> None:
     ones = emulated().arrays.ones((3, 4097), "float16")
     found = emulated().to_host(emulated().arrays.einsum("ij,kj->ik", ones, ones, optimize=True))
     np.testing.assert_array_equal(found, np.full((3, 3), 4096, np.float16))
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_half_types_are_added_in_float32(axis: int | None, name: str) -> None:
+    xp, real = emulated().arrays, find_dtype(name)
+    ones = np.ones((4097, 2) if axis != 1 else (2, 4097), np.float32)
+    found = emulated().to_host(xp.sum(xp.array(ones.astype(real)), axis=axis, keepdims=True))
+    np.testing.assert_array_equal(found, ones.sum(axis, keepdims=True).astype(real), strict=True)
+    running = emulated().to_host(xp.cumsum(xp.array(ones.astype(real)), axis=axis))
+    np.testing.assert_array_equal(running, ones.cumsum(axis).astype(real), strict=True)
 
 
 def test_a_function_that_names_no_module_is_taken_as_it_is() -> None:

@@ -9,7 +9,7 @@ import minicnn as mc
 from minicnn.backends.convolution import PASSES, Problem
 from minicnn.backends.cpu import convolution as cpu
 from minicnn.backends.cuda import convolution as table
-from minicnn.backends.cuda import emulator, recording, seam
+from minicnn.backends.cuda import recording, seam
 from minicnn.backends.cuda.convolution import implicit_gemm, thresholds
 from minicnn.backends.cuda.device import CupyRuntime
 from minicnn.backends.cuda.emulator import compiler
@@ -96,8 +96,8 @@ def test_float16_is_summed_in_float32(backend, name):
 
 
 def test_halves_take_the_kernels_of_tensor_cores_where_there_are_some(backend, monkeypatch):
-    launched = []
-    monkeypatch.setattr(emulator, "LISTENERS", [lambda kernel, *_: launched.append(kernel.name)])
+    launched, run = [], backend.runtime.run
+    monkeypatch.setattr(backend.runtime, "run", lambda kernel, *how: (launched.append(kernel.name), run(kernel, *how)))
     for has, suffix in ((True, "_tf32"), (False, "_small")):
         monkeypatch.setattr(backend.runtime, "has_tf32", has)
         launched.clear()

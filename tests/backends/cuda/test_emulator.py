@@ -111,6 +111,12 @@ def test_a_thread_may_have_a_deep_stack(device: Any) -> None:
     np.testing.assert_array_equal(device.to_host(y), 24999 - np.arange(THREADS))
 
 
+@pytest.mark.parametrize("dtype", ["longdouble", "object", "datetime64[s]"])
+def test_a_dtype_that_no_gpu_has_is_refused_as_cupy_does(device: Any, dtype: str) -> None:
+    with pytest.raises(ValueError, match="no device has arrays of"):
+        seam.xp().zeros(3, "float64").astype(dtype)
+
+
 def test_a_kernel_for_a_gpu_alone_is_refused_by_its_name(device: Any) -> None:
     assert sources.kernel("faults.for_a_gpu").device_only
     with pytest.raises(RuntimeError, match=r"faults\.for_a_gpu is a DEVICE_KERNEL"):
