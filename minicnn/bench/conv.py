@@ -94,7 +94,7 @@ def measure(plan: Plan, report: Report = lambda rows, result: None, kept: Sequen
             return stack.enter_context(closing(Desk(entrant)))
 
         roof = desk("machine", "minicnn.bench.roofline:provide")
-        result.roof = roofline.measure(roof, plan.dtype)
+        result.roof = roofline.best({}, roof, plan.dtype)
         names = [peers.OURS, *(name for name in plan.peers if not peers.missing(name))]
         desks = {name: desk(name, "minicnn.bench.conv_works:provide") for name in names}
         for layer in plan.layers:
@@ -104,8 +104,7 @@ def measure(plan: Plan, report: Report = lambda rows, result: None, kept: Sequen
                 rows = _work(plan, layer, which, desks)
                 result.rows += rows
                 report(rows, result)
-        again = roofline.measure(roof, plan.dtype)
-        result.roof = {unit: max(value, again[unit]) for unit, value in result.roof.items()}
+        result.roof = roofline.best(result.roof, roof, plan.dtype)
     return result
 
 

@@ -149,6 +149,7 @@ def _bandwidth(name: str, rows: Sequence[Row], roof: float | None) -> Verdict:
         if roof and row["contender"] == "minicnn" and row["rounds"] and row["bytes"] / roof >= MEMORY_BOUND
     }
     if not shares:
-        return {**_unmeasured(line, "no size that is memory-bound was timed"), "at least": 0.7}
+        why = "no size that is memory-bound was timed" if roof else "the copy was not timed"
+        return {**_unmeasured(line, why), "at least": 0.7}
     worst = min(shares, key=lambda work: shares[work])
     return {"line": line, "number": shares[worst], "at least": 0.7, "met": shares[worst] >= 0.7, "note": worst}
