@@ -6,10 +6,15 @@
 //   bytes                            each operand again for every use; caches keep some of it
 // finish                             y = bias + y, rectified or not, in place: after a product that cannot do it itself
 //   mapping                          one thread for each element; y read and written once
-// sum_parts                          total[i] = sum over parts of part[p, i], in the order of the parts, in double
-//   mapping                          one thread for each element; neighbouring threads read neighbouring elements
+// sum_parts                          total[i] = sum over parts of part[p, i], in the order of the parts, in double; then as
+//                                    finish
+//   mapping                          one thread for each element; neighbouring threads read neighbouring elements; loads
+//                                    of eight parts are under way at once
+// sum_many_parts                     the same sum where parts are many: cut into eight runs, which are added in their order
+//   mapping                          a warp for each run of 32 elements, which shared memory joins: few elements would leave
+//                                    most multiprocessors idle
 //
-//   determinism                      one thread adds up each element, in the order of the loops
+//   determinism                      one thread adds up each element (of a run of parts), in the order of the loops
 //
 // Variants: 1. these loops. 2. im2col.cu: copy, then BLAS. 3. convolution_gemm.cu: the copy only in shared memory. 4. winograd.cu:
 // fewer multiplications. 5. depthwise.cu: no sum over channels.
@@ -79,10 +84,27 @@ KERNEL finish(real* y, const real* bias, int channels, int positions, bool relu,
   if (i < count) y[i] = real(finished(acc(y[i]), bias, i / positions % channels, relu));
 }
 
-KERNEL sum_parts(const acc* parts, real* total, int many, i64 count) {
+KERNEL sum_parts(const acc* parts, const real* bias, real* total, int many, int channels, int positions, bool relu,
+                 i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
   double sum = 0;
+#pragma unroll 8
   for (int part = 0; part < many; part++) sum += double(parts[part * count + i]);
+  total[i] = real(finished(acc(sum), bias, i / positions % channels, relu));
+}
+
+KERNEL sum_many_parts(const acc* parts, real* total, int many, i64 count) {
+  SHARED(double, runs, [8][32]);
+  const int lane = threadIdx.x % 32, run = threadIdx.x / 32, length = (many + 7) / 8;
+  const i64 i = (i64)blockIdx.x * 32 + lane;
+  double sum = 0;
+#pragma unroll 8
+  for (int part = run * length; part < min((run + 1) * length, many); part++)
+    if (i < count) sum += double(parts[part * count + i]);
+  runs[run][lane] = sum;
+  __syncthreads();
+  if (run > 0 || i >= count) return;
+  for (int k = 1; k < 8; k++) sum += runs[k][lane];
   total[i] = real(acc(sum));
 }

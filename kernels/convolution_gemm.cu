@@ -9,18 +9,22 @@
 // In all three an element of the right factor is image[place of k + place of n], zero where that lies outside.
 // input_grad with a stride: inputs fall into stride_h stride_w phases, each met by taps of its own. A phase is a product
 // by itself (blockIdx.x counts them), so that nothing is multiplied by a zero between outputs.
-// weight_grad: K is long (all windows of the batch) and C small, so K is cut into parts that convolution.sum_parts adds
-// up afterwards, in order.
+// Where C has fewer tiles than a GPU has multiprocessors, K is cut into parts of `length` terms, whose sums
+// convolution.sum_parts adds up afterwards, in order, with bias and ReLU. So it always is in weight_grad, where K is long
+// (all windows of the batch) and C small.
 //
-//   mapping   a block of 256 threads for a TILE x TILE tile of C; tiles.cuh has the products
-//   bytes     each factor once for every TILE rows or columns of C; C once
+//   mapping   a block of 256 threads for a tile of C (of a part); tiles.cuh has the products
+//   bytes     the left factor once for each tile of columns of C, the right one for each tile of rows; C once, or each of
+//             its parts written and read
 //   variants  1. forward_1: tiles of 16 x 16, one element after the other: the literal one
 //             2. forward: tiles of 128 x 128, of which each thread has 8 x 8; forward_small: 64 x 64 and 4 x 4, for few
-//                channels or little work. Two buffers; loads of 16 bytes wherever a factor has four neighbours in line:
+//                channels or little work; forward_narrow: 16 x 256 and 4 x 4, for few rows. Two buffers; loads of 16 bytes
+//                wherever a factor has four neighbours in line:
 //                left      in forward if 4 divides C KH KW, in weight_grad if it divides OH OW, in input_grad if it
 //                          divides KH KW and the stride is 1
 //                right     if rows of both images are of whole fours and each shift is (in_fours of convolution.cuh):
 //                          1 x 1 windows, or dilation and padding of fours; other shifts break the alignment
+//                and stores of 16 bytes where C has: 4 divides OH OW, C KH KW, or, with a stride of 1, H W
 //             3. forward_tf32: tensor cores, factors rounded to TF32; buffers and loads as in 2
 //             The other passes likewise.
 //
@@ -31,6 +35,7 @@
 #include "tiles.cuh"
 
 constexpr int BLOCKS = sizeof(acc) == 4 ? 2 : 1;  // blocks on a multiprocessor: 128 registers a thread, or 255
+constexpr int SMALL_BLOCKS = sizeof(real) == 4 ? 4 : 2;  // of forward_small: 64 registers, which halves exceed by a few
 constexpr int NOWHERE = -(1 << 29);  // a row outside every image, also after any shift
 
 struct Place { i64 at; int row, col; };    // an element of the image, or a shift
@@ -46,22 +51,24 @@ __device__ __forceinline__ bool within(Place base, Place shift, int height, int 
 struct Forward {
   static constexpr bool TERMS_ARE_NEIGHBOURS = false;  // neighbouring windows, not taps, read neighbouring pixels
   Problem p;
-  int group;
-  int terms, columns, rows;
+  int group, part;
+  int start, terms, columns, rows;
 
-  __device__ Forward(const Problem& p, int z)
-      : p(p), group(z), terms(p.group_in() * p.taps()), columns(p.images * p.positions()),
+  __device__ Forward(const Problem& p, int z, int length)
+      : p(p), group(z % p.groups), part(z / p.groups), start(part * length),
+        terms(min(start + length, p.group_in() * p.taps())), columns(p.images * p.positions()),
         rows(p.group_out()) {}
-  __device__ __forceinline__ int first() const { return 0; }
-  __device__ __forceinline__ i64 pitch() const { return terms; }
+  __device__ __forceinline__ int first() const { return start; }
+  __device__ __forceinline__ int pitch() const { return p.group_in() * p.taps(); }
   __device__ __forceinline__ i64 out_pitch() const { return p.positions(); }
-  __device__ __forceinline__ bool left_in_fours() const { return terms % 4 == 0; }
+  __device__ __forceinline__ bool left_in_fours() const { return pitch() % 4 == 0 && start % 4 == 0; }
+  __device__ __forceinline__ bool target_in_fours() const { return p.positions() % 4 == 0; }
   __device__ __forceinline__ bool image_in_fours() const { return p.in_fours(); }
   __device__ __forceinline__ bool inside(Place a, Place b) const { return within(a, b, p.in_h, p.in_w); }
 
   __device__ __forceinline__ Term term(int k) const {
     const int b = k % p.kernel_w * p.dilation_w, a = k / p.kernel_w % p.kernel_h * p.dilation_h;
-    return {(i64)group * rows * terms + k, {(i64)(k / p.taps()) * p.pixels() + (i64)a * p.in_w + b, a, b}};
+    return {(i64)group * rows * pitch() + k, {(i64)(k / p.taps()) * p.pixels() + (i64)a * p.in_w + b, a, b}};
   }
   __device__ __forceinline__ Place column(int n) const {
     const int row = n / p.out_w % p.out_h * p.stride_h - p.top, col = n % p.out_w * p.stride_w - p.left;
@@ -69,7 +76,8 @@ struct Forward {
     return {channel * p.pixels() + (i64)row * p.in_w + col, row, col};
   }
   __device__ __forceinline__ i64 target(int n) const {
-    return ((i64)(n / p.positions()) * p.out_channels + group * rows) * p.positions() + n % p.positions();
+    const i64 image = (i64)part * p.images + n / p.positions();
+    return (image * p.out_channels + group * rows) * p.positions() + n % p.positions();
   }
 };
 
@@ -97,21 +105,24 @@ struct Phase {
 struct InputGrad {
   static constexpr bool TERMS_ARE_NEIGHBOURS = false;
   Problem p;
-  int group;
+  int group, part;
   Phase h, w;
-  int terms, columns, rows;
+  int start, terms, columns, rows;
 
-  __device__ InputGrad(const Problem& p, int z)
-      : p(p), group(z % p.groups),
-        h(z / p.groups / p.stride_w, p.in_h, p.kernel_h, p.stride_h, p.top, p.dilation_h),
+  __device__ InputGrad(const Problem& p, int z, int length)
+      : p(p), group(z % p.groups), part(z / p.groups / p.stride_w / p.stride_h),
+        h(z / p.groups / p.stride_w % p.stride_h, p.in_h, p.kernel_h, p.stride_h, p.top, p.dilation_h),
         w(z / p.groups % p.stride_w, p.in_w, p.kernel_w, p.stride_w, p.left, p.dilation_w),
-        terms(p.group_out() * h.taps * w.taps), columns(p.images * h.positions * w.positions),
-        rows(p.group_in()) {}
-  __device__ __forceinline__ int first() const { return 0; }
-  __device__ __forceinline__ i64 pitch() const { return p.taps(); }
+        start(part * length), terms(min(start + length, p.group_out() * h.taps * w.taps)),
+        columns(p.images * h.positions * w.positions), rows(p.group_in()) {}
+  __device__ __forceinline__ int first() const { return start; }
+  __device__ __forceinline__ int pitch() const { return p.taps(); }
   __device__ __forceinline__ i64 out_pitch() const { return p.pixels(); }
+  __device__ __forceinline__ bool target_in_fours() const {
+    return p.pixels() % 4 == 0 && p.stride_h == 1 && p.stride_w == 1;
+  }
   __device__ __forceinline__ bool left_in_fours() const {
-    return p.taps() % 4 == 0 && p.stride_h == 1 && p.stride_w == 1;  // one phase, of all taps
+    return p.taps() % 4 == 0 && p.stride_h == 1 && p.stride_w == 1 && start % 4 == 0;  // one phase, of all taps
   }
   __device__ __forceinline__ bool image_in_fours() const { return p.in_fours(); }
   __device__ __forceinline__ bool inside(Place a, Place b) const { return within(a, b, p.out_h, p.out_w); }
@@ -130,7 +141,8 @@ struct InputGrad {
   }
   __device__ __forceinline__ i64 target(int n) const {
     const i64 row = h.first + n / w.positions % h.positions * p.stride_h, col = w.first + n % w.positions * p.stride_w;
-    return ((i64)(n / w.positions / h.positions) * p.in_channels + group * rows) * p.pixels() + row * p.in_w + col;
+    const i64 image = (i64)part * p.images + n / w.positions / h.positions;
+    return (image * p.in_channels + group * rows) * p.pixels() + row * p.in_w + col;
   }
 };
 
@@ -145,8 +157,9 @@ struct WeightGrad {
         terms(min(start + length, p.images * p.positions())), columns(p.group_in() * p.taps()),
         rows(p.group_out()) {}
   __device__ __forceinline__ int first() const { return start; }
-  __device__ __forceinline__ i64 pitch() const { return p.positions(); }
+  __device__ __forceinline__ int pitch() const { return p.positions(); }
   __device__ __forceinline__ i64 out_pitch() const { return columns; }
+  __device__ __forceinline__ bool target_in_fours() const { return columns % 4 == 0; }
   __device__ __forceinline__ bool left_in_fours() const {
     return p.positions() % 4 == 0 && start % 4 == 0 && terms % 4 == 0;
   }
@@ -169,11 +182,44 @@ struct WeightGrad {
   }
 };
 
-// The product; out(flat index of the result, row, sum) keeps an element.
+// Four neighbours, at one load; of doubles at two, of halves at 8 bytes.
+template <typename T>
+struct alignas(sizeof(T) > 4 ? 16 : 4 * sizeof(T)) Quad { T v[4]; };
+
+template <typename T>
+__device__ __forceinline__ bool begins_a_quad(const T* x) { return (unsigned long long)x % alignof(Quad<T>) == 0; }
+
+// Where sums go: into the result, with bias and ReLU, or as they are into the parts, whose first index is the part.
+struct Out {
+  real* result;
+  acc* parts;  // null if K is whole
+  const real* bias;
+  int channel;  // of row 0
+  bool relu;
+
+  __device__ __forceinline__ bool in_fours() const { return parts ? begins_a_quad(parts) : begins_a_quad(result); }
+  __device__ __forceinline__ void one(i64 at, int m, acc sum) const {
+    if (parts) parts[at] = sum;
+    else result[at] = real(finished(sum, bias, channel + m, relu));
+  }
+  __device__ __forceinline__ void four(i64 at, int m, const Quad<acc>& sums) const {
+    if (parts) {
+      *(Quad<acc>*)(parts + at) = sums;
+      return;
+    }
+    Quad<real> quad;
+#pragma unroll
+    for (int j = 0; j < 4; j++) quad.v[j] = real(finished(sums.v[j], bias, channel + m, relu));
+    *(Quad<real>*)(result + at) = quad;
+  }
+};
+
+// The product.
 //
 // Variant 1: a tile of 16 x 16, one element of it for each thread, which loads one element of each factor every 16 terms.
-template <class Pass, class Out>
-__device__ __forceinline__ void gemm(Literal, const Pass& pass, const real* left, const real* image, int n0, Out out) {
+template <class Pass>
+__device__ __forceinline__ void gemm(Literal, const Pass& pass, const real* left, const real* image, int n0,
+                                     const Out& out) {
   SHARED(acc, a, [16][17]);  // 17: the 16 rows of a column lie in different banks
   SHARED(acc, b, [16][17]);
   const int row = threadIdx.x / 16, column = threadIdx.x % 16, m = blockIdx.y * 16 + row, n = n0 + column;
@@ -181,106 +227,126 @@ __device__ __forceinline__ void gemm(Literal, const Pass& pass, const real* left
   acc sum = 0;
   for (int k = pass.first(); k < pass.terms; k += 16) {
     const bool mine = k + column < pass.terms && m < pass.rows;
-    a[row][column] = mine ? acc(left[pass.term(k + column).left + m * pass.pitch()]) : acc(0);
+    a[row][column] = mine ? acc(left[pass.term(k + column).left + (i64)m * pass.pitch()]) : acc(0);
     const Place shift = k + row < pass.terms ? pass.term(k + row).place : Place{0, NOWHERE, NOWHERE};
     b[row][column] = pass.inside(base, shift) ? acc(image[base.at + shift.at]) : acc(0);
     __syncthreads();
     for (int i = 0; i < 16; i++) sum += a[row][i] * b[i][column];
     __syncthreads();
   }
-  if (m < pass.rows && n < pass.columns) out(pass.target(n) + m * pass.out_pitch(), m, sum);
+  if (m < pass.rows && n < pass.columns) out.one(pass.target(n) + m * pass.out_pitch(), m, sum);
 }
 
-struct alignas(sizeof(real) > 4 ? 16 : 4 * sizeof(real)) Quad { real v[4]; };  // one load; of doubles two, of halves 8 bytes
-
-__device__ __forceinline__ bool begins_a_quad(const real* x) { return (unsigned long long)x % alignof(Quad) == 0; }
-
-// Which elements j = 0 .. 3 of a tile a thread brings. Threads that are neighbours take neighbouring terms of one line (a row
-// of the left factor, a column of the right one) or one term of neighbouring lines; so do the four, if they are a quad.
+// A tile of a factor, LINES (rows of the left one, columns of the right one) by DEPTH terms: which of its elements, number
+// j < EACH, a thread brings. Neighbouring threads take neighbouring terms of a line, or one term of neighbouring lines; so
+// do the four of a quad.
 struct Element { int term, line; };
 
-template <int DEPTH>
-__device__ __forceinline__ Element along_terms(int j, bool quad) {
-  const int t = threadIdx.x;
-  return quad ? Element{t % (DEPTH / 4) * 4 + j, t / (DEPTH / 4)} : Element{t % DEPTH, t / DEPTH + j * (THREADS / DEPTH)};
-}
+template <int LINES, int DEPTH>
+struct Shares {
+  static constexpr int EACH = (LINES * DEPTH + THREADS - 1) / THREADS, QUADS = (EACH + 3) / 4;
+  static constexpr bool FULL = LINES * DEPTH >= 4 * THREADS;  // else some threads bring none
 
-template <int TILE>
-__device__ __forceinline__ Element along_lines(int j, bool quad) {
-  const int t = threadIdx.x;
-  return quad ? Element{t / (TILE / 4), t % (TILE / 4) * 4 + j} : Element{t / TILE + j * (THREADS / TILE), t % TILE};
-}
+  static __device__ __forceinline__ Element along_terms(int j, bool quad) {
+    const int t = threadIdx.x;
+    return quad ? Element{t % (DEPTH / 4) * 4 + j % 4, t / (DEPTH / 4) + j / 4 * (THREADS * 4 / DEPTH)}
+                : Element{t % DEPTH, t / DEPTH + j * (THREADS / DEPTH)};
+  }
+  static __device__ __forceinline__ Element along_lines(int j, bool quad) {
+    const int t = threadIdx.x;
+    return quad ? Element{t / (LINES / 4) + j / 4 * (THREADS * 4 / LINES), t % (LINES / 4) * 4 + j % 4}
+                : Element{t / LINES + j * (THREADS / LINES), t % LINES};
+  }
+};
 
 __device__ __forceinline__ acc& element(Four* line, int i) { return ((acc*)line)[i]; }
 
 // Variants 2 and 3: the next DEPTH terms are loaded into registers while the present ones are multiplied, and then written
 // to the other of two buffers, which nobody reads: one barrier for each step.
-template <class Product, class Pass, class Out>
+template <class Product, class Pass>
 __device__ __forceinline__ void gemm(Product product, const Pass& pass, const real* left, const real* image, int n0,
-                                     Out out) {
-  constexpr int TILE = Product::TILE, DEPTH = Product::DEPTH;
-  static_assert(TILE * DEPTH == 4 * THREADS, "four elements of each tile for each thread");
+                                     const Out& out) {
+  constexpr int ROWS = Product::ROWS, COLUMNS = Product::COLUMNS, DEPTH = Product::DEPTH;
+  using Left = Shares<ROWS, DEPTH>;
+  using Right = Shares<COLUMNS, DEPTH>;
+  static_assert(Right::FULL, "four elements of the right tile, or more, for each thread");
   SHARED(Term, terms, [2][DEPTH]);
-  SHARED(Four, a, [2][DEPTH][Product::WIDTH]);
-  SHARED(Four, b, [2][DEPTH][Product::WIDTH]);
+  SHARED(Four, a, [2][DEPTH][Product::LEFT]);
+  SHARED(Four, b, [2][DEPTH][Product::RIGHT]);
   SHARED(float, scratch, [Product::SCRATCH]);  // where tensor cores are made up for
-  const int t = threadIdx.x, m0 = blockIdx.y * TILE;
+  const int t = threadIdx.x, m0 = blockIdx.y * ROWS;
   constexpr bool BY_TERM = Pass::TERMS_ARE_NEIGHBOURS;
   const bool left_quads = pass.left_in_fours() && begins_a_quad(left);
   const bool image_quads = pass.image_in_fours() && begins_a_quad(image);
-  const auto in_left = [](int j, bool quad) { return along_terms<DEPTH>(j, quad); };
-  const auto in_image = [](int j, bool quad) { return BY_TERM ? along_terms<DEPTH>(j, quad) : along_lines<TILE>(j, quad); };
+  const auto in_left = [](int j, bool quad) { return Left::along_terms(j, quad); };
+  const auto in_image = [](int j, bool quad) {
+    return BY_TERM ? Right::along_terms(j, quad) : Right::along_lines(j, quad);
+  };
 
   const Place nowhere = {0, NOWHERE, NOWHERE};
-  Place columns[BY_TERM ? 4 : 1];
+  Place columns[BY_TERM ? Right::EACH : 1];
 #pragma unroll
-  for (int j = 0; j < (BY_TERM ? 4 : 1); j++) {
+  for (int j = 0; j < (BY_TERM ? Right::EACH : 1); j++) {
     const int n = n0 + in_image(j, image_quads).line;
     columns[j] = n < pass.columns ? pass.column(n) : nowhere;
   }
 
   const auto term = [&](int k) { return k < pass.terms ? pass.term(k) : Term{-1, nowhere}; };
-  Quad from_left, from_image;
+  Quad<real> from_left[Left::QUADS], from_image[Right::QUADS];
+  const auto row_of = [&](Element e, i64 at) {  // of the left factor, or -1
+    const int m = m0 + e.line;
+    return at >= 0 && m < pass.rows && (Left::FULL || e.line < ROWS) ? m : -1;
+  };
   const auto fetch = [&](const Term* next) {
     if (left_quads) {
-      const i64 at = next[in_left(0, true).term].left;
-      const int m = m0 + in_left(0, true).line;
-      from_left = at >= 0 && m < pass.rows ? *(const Quad*)(left + at + m * pass.pitch()) : Quad{};
+#pragma unroll
+      for (int q = 0; q < Left::QUADS; q++) {
+        const i64 at = next[in_left(4 * q, true).term].left;
+        const i64 m = row_of(in_left(4 * q, true), at);
+        from_left[q] = m >= 0 ? *(const Quad<real>*)(left + at + m * pass.pitch()) : Quad<real>{};
+      }
     } else {
 #pragma unroll
-      for (int j = 0; j < 4; j++) {
+      for (int j = 0; j < Left::EACH; j++) {
         const i64 at = next[in_left(j, false).term].left;
-        const int m = m0 + in_left(j, false).line;
-        from_left.v[j] = at >= 0 && m < pass.rows ? left[at + m * pass.pitch()] : real(0);
+        const i64 m = row_of(in_left(j, false), at);
+        from_left[j / 4].v[j % 4] = m >= 0 ? left[at + m * pass.pitch()] : real(0);
       }
     }
     if (image_quads) {
-      const Place shift = next[in_image(0, true).term].place;
-      from_image = pass.inside(columns[0], shift) ? *(const Quad*)(image + columns[0].at + shift.at) : Quad{};
+#pragma unroll
+      for (int q = 0; q < Right::QUADS; q++) {
+        const Place shift = next[in_image(4 * q, true).term].place, base = columns[BY_TERM ? 4 * q : 0];
+        from_image[q] = pass.inside(base, shift) ? *(const Quad<real>*)(image + base.at + shift.at) : Quad<real>{};
+      }
     } else {
 #pragma unroll
-      for (int j = 0; j < 4; j++) {
+      for (int j = 0; j < Right::EACH; j++) {
         const Place shift = next[in_image(j, false).term].place, base = columns[BY_TERM ? j : 0];
-        from_image.v[j] = pass.inside(base, shift) ? image[base.at + shift.at] : real(0);
+        from_image[j / 4].v[j % 4] = pass.inside(base, shift) ? image[base.at + shift.at] : real(0);
       }
     }
   };
-  const auto keep = [&](Four (*to_a)[Product::WIDTH], Four (*to_b)[Product::WIDTH]) {
+  const auto keep = [&](Four (*to_a)[Product::LEFT], Four (*to_b)[Product::RIGHT]) {
 #pragma unroll
-    for (int j = 0; j < 4; j++) {
+    for (int j = 0; j < (Left::FULL ? Left::EACH : 4); j++) {
       const Element e = in_left(j, left_quads);
-      element(to_a[e.term], e.line) = Product::staged(acc(from_left.v[j]));
+      if (Left::FULL || (e.line < ROWS && (left_quads || j < Left::EACH)))
+        element(to_a[e.term], e.line) = Product::staged(acc(from_left[j / 4].v[j % 4]));
     }
-    Four four;
 #pragma unroll
-    for (int j = 0; j < 4; j++) four.v[j] = Product::staged(acc(from_image.v[j]));
-    if (image_quads && !BY_TERM) {
-      to_b[in_image(0, true).term][in_image(0, true).line / 4] = four;
-    } else {
+    for (int q = 0; q < Right::QUADS; q++) {
+      Four four;
 #pragma unroll
-      for (int j = 0; j < 4; j++) {
-        const Element e = in_image(j, image_quads);
-        element(to_b[e.term], e.line) = four.v[j];
+      for (int j = 0; j < 4; j++) four.v[j] = Product::staged(acc(from_image[q].v[j]));
+      if (image_quads && !BY_TERM) {
+        to_b[in_image(4 * q, true).term][in_image(4 * q, true).line / 4] = four;
+      } else {
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+          const Element e = in_image(4 * q + j, image_quads);
+          element(to_b[e.term], e.line) = four.v[j];
+        }
       }
     }
   };
@@ -298,81 +364,97 @@ __device__ __forceinline__ void gemm(Product product, const Pass& pass, const re
     __syncthreads();
   }
 
+  if (Product::IN_FOURS && pass.target_in_fours() && out.in_fours()) {
 #pragma unroll
-  for (int i = 0; i < Product::OUTPUTS; i++) {
-    const int m = m0 + Product::row(i);
-    const int n = n0 + Product::column(i);
-    if (m < pass.rows && n < pass.columns) out(pass.target(n) + m * pass.out_pitch(), m, product.sum(i));
+    for (int i = 0; i < Product::OUTPUTS; i += 4) {
+      const int m = m0 + Product::row(i), n = n0 + Product::column(i);
+      Quad<acc> four;
+#pragma unroll
+      for (int j = 0; j < 4; j++) four.v[j] = product.sum(i + j);
+      if (m < pass.rows && n < pass.columns) out.four(pass.target(n) + m * pass.out_pitch(), m, four);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < Product::OUTPUTS; i++) {
+      const int m = m0 + Product::row(i), n = n0 + Product::column(i);
+      const acc sum = product.sum(i);
+      if (m < pass.rows && n < pass.columns) out.one(pass.target(n) + m * pass.out_pitch(), m, sum);
+    }
   }
 }
 
-// Grid: (groups or phases or parts) x tiles of columns, tiles of rows.
-template <class Product>
-__device__ __forceinline__ void forward_by(const real* x, const real* w, const real* bias, real* y, const Problem& p,
-                                           int tiles, bool relu) {
-  const Forward pass(p, blockIdx.x / tiles);
-  gemm(Product(), pass, w, x, blockIdx.x % tiles * Product::TILE, [&](i64 at, int m, acc sum) {
-    y[at] = real(finished(sum, bias, pass.group * pass.rows + m, relu));
-  });
+using Large = Micro<8, 16>;
+using Small = Micro<4, 16>;
+using Narrow = Micro<4, 4>;
+
+// Grid: (parts x phases x groups) x tiles of columns, tiles of rows.
+template <class Pass, class Product>
+__device__ __forceinline__ void run(const real* left, const real* image, real* result, acc* parts, const real* bias,
+                                    const Problem& p, int tiles, int length, bool relu) {
+  const Pass pass(p, blockIdx.x / tiles, length);
+  const Out out = {result, parts, bias, pass.group * pass.rows, relu};
+  gemm(Product(), pass, left, image, blockIdx.x % tiles * Product::COLUMNS, out);
 }
 
-template <class Product>
-__device__ __forceinline__ void input_grad_by(const real* gy, const real* w, real* gx, const Problem& p, int tiles) {
-  const InputGrad pass(p, blockIdx.x / tiles);
-  gemm(Product(), pass, w, gy, blockIdx.x % tiles * Product::TILE,
-       [&](i64 at, int, acc sum) { gx[at] = real(sum); });
+KERNEL __launch_bounds__(256) forward_1(
+    const real* x, const real* w, const real* bias, real* y, acc* parts, PROBLEM, int tiles, int length, bool relu) {
+  run<Forward, Literal>(w, x, y, parts, bias, PROBLEM_VALUES, tiles, length, relu);
+}
+KERNEL __launch_bounds__(256, BLOCKS) forward(
+    const real* x, const real* w, const real* bias, real* y, acc* parts, PROBLEM, int tiles, int length, bool relu) {
+  run<Forward, Large>(w, x, y, parts, bias, PROBLEM_VALUES, tiles, length, relu);
+}
+KERNEL __launch_bounds__(256, SMALL_BLOCKS) forward_small(
+    const real* x, const real* w, const real* bias, real* y, acc* parts, PROBLEM, int tiles, int length, bool relu) {
+  run<Forward, Small>(w, x, y, parts, bias, PROBLEM_VALUES, tiles, length, relu);
+}
+KERNEL __launch_bounds__(256, BLOCKS) forward_narrow(
+    const real* x, const real* w, const real* bias, real* y, acc* parts, PROBLEM, int tiles, int length, bool relu) {
+  run<Forward, Narrow>(w, x, y, parts, bias, PROBLEM_VALUES, tiles, length, relu);
+}
+KERNEL __launch_bounds__(256, BLOCKS) forward_tf32(
+    const real* x, const real* w, const real* bias, real* y, acc* parts, PROBLEM, int tiles, int length, bool relu) {
+  run<Forward, Tensor>(w, x, y, parts, bias, PROBLEM_VALUES, tiles, length, relu);
 }
 
-template <class Product>
-__device__ __forceinline__ void weight_grad_by(const real* gy, const real* x, acc* parts, const Problem& p, int tiles,
-                                               int length) {
-  const WeightGrad pass(p, blockIdx.x / tiles, length);
-  gemm(Product(), pass, gy, x, blockIdx.x % tiles * Product::TILE,
-       [&](i64 at, int, acc sum) { parts[at] = sum; });
+KERNEL __launch_bounds__(256) input_grad_1(
+    const real* gy, const real* w, real* gx, acc* parts, PROBLEM, int tiles, int length) {
+  run<InputGrad, Literal>(w, gy, gx, parts, nullptr, PROBLEM_VALUES, tiles, length, false);
+}
+KERNEL __launch_bounds__(256, BLOCKS) input_grad(
+    const real* gy, const real* w, real* gx, acc* parts, PROBLEM, int tiles, int length) {
+  run<InputGrad, Large>(w, gy, gx, parts, nullptr, PROBLEM_VALUES, tiles, length, false);
+}
+KERNEL __launch_bounds__(256) input_grad_small(
+    const real* gy, const real* w, real* gx, acc* parts, PROBLEM, int tiles, int length) {
+  run<InputGrad, Small>(w, gy, gx, parts, nullptr, PROBLEM_VALUES, tiles, length, false);
+}
+KERNEL __launch_bounds__(256, BLOCKS) input_grad_narrow(
+    const real* gy, const real* w, real* gx, acc* parts, PROBLEM, int tiles, int length) {
+  run<InputGrad, Narrow>(w, gy, gx, parts, nullptr, PROBLEM_VALUES, tiles, length, false);
+}
+KERNEL __launch_bounds__(256, BLOCKS) input_grad_tf32(
+    const real* gy, const real* w, real* gx, acc* parts, PROBLEM, int tiles, int length) {
+  run<InputGrad, Tensor>(w, gy, gx, parts, nullptr, PROBLEM_VALUES, tiles, length, false);
 }
 
-KERNEL __launch_bounds__(256) forward_1(const real* x, const real* w, const real* bias, real* y, PROBLEM, int tiles,
-                                        bool relu) {
-  forward_by<Literal>(x, w, bias, y, PROBLEM_VALUES, tiles, relu);
+KERNEL __launch_bounds__(256) weight_grad_1(
+    const real* gy, const real* x, acc* parts, PROBLEM, int tiles, int length) {
+  run<WeightGrad, Literal>(gy, x, nullptr, parts, nullptr, PROBLEM_VALUES, tiles, length, false);
 }
-KERNEL __launch_bounds__(256, BLOCKS) forward(const real* x, const real* w, const real* bias, real* y, PROBLEM,
-                                              int tiles, bool relu) {
-  forward_by<Micro<8>>(x, w, bias, y, PROBLEM_VALUES, tiles, relu);
+KERNEL __launch_bounds__(256, BLOCKS) weight_grad(
+    const real* gy, const real* x, acc* parts, PROBLEM, int tiles, int length) {
+  run<WeightGrad, Large>(gy, x, nullptr, parts, nullptr, PROBLEM_VALUES, tiles, length, false);
 }
-KERNEL __launch_bounds__(256) forward_small(const real* x, const real* w, const real* bias, real* y, PROBLEM,
-                                            int tiles, bool relu) {
-  forward_by<Micro<4>>(x, w, bias, y, PROBLEM_VALUES, tiles, relu);
+KERNEL __launch_bounds__(256) weight_grad_small(
+    const real* gy, const real* x, acc* parts, PROBLEM, int tiles, int length) {
+  run<WeightGrad, Small>(gy, x, nullptr, parts, nullptr, PROBLEM_VALUES, tiles, length, false);
 }
-KERNEL __launch_bounds__(256, BLOCKS) forward_tf32(const real* x, const real* w, const real* bias, real* y, PROBLEM,
-                                                   int tiles, bool relu) {
-  forward_by<Tensor>(x, w, bias, y, PROBLEM_VALUES, tiles, relu);
+KERNEL __launch_bounds__(256, BLOCKS) weight_grad_narrow(
+    const real* gy, const real* x, acc* parts, PROBLEM, int tiles, int length) {
+  run<WeightGrad, Narrow>(gy, x, nullptr, parts, nullptr, PROBLEM_VALUES, tiles, length, false);
 }
-
-KERNEL __launch_bounds__(256) input_grad_1(const real* gy, const real* w, real* gx, PROBLEM, int tiles) {
-  input_grad_by<Literal>(gy, w, gx, PROBLEM_VALUES, tiles);
-}
-KERNEL __launch_bounds__(256, BLOCKS) input_grad(const real* gy, const real* w, real* gx, PROBLEM, int tiles) {
-  input_grad_by<Micro<8>>(gy, w, gx, PROBLEM_VALUES, tiles);
-}
-KERNEL __launch_bounds__(256) input_grad_small(const real* gy, const real* w, real* gx, PROBLEM, int tiles) {
-  input_grad_by<Micro<4>>(gy, w, gx, PROBLEM_VALUES, tiles);
-}
-KERNEL __launch_bounds__(256, BLOCKS) input_grad_tf32(const real* gy, const real* w, real* gx, PROBLEM, int tiles) {
-  input_grad_by<Tensor>(gy, w, gx, PROBLEM_VALUES, tiles);
-}
-
-KERNEL __launch_bounds__(256) weight_grad_1(const real* gy, const real* x, acc* parts, PROBLEM, int tiles, int length) {
-  weight_grad_by<Literal>(gy, x, parts, PROBLEM_VALUES, tiles, length);
-}
-KERNEL __launch_bounds__(256, BLOCKS) weight_grad(const real* gy, const real* x, acc* parts, PROBLEM, int tiles,
-                                                  int length) {
-  weight_grad_by<Micro<8>>(gy, x, parts, PROBLEM_VALUES, tiles, length);
-}
-KERNEL __launch_bounds__(256) weight_grad_small(const real* gy, const real* x, acc* parts, PROBLEM, int tiles,
-                                                int length) {
-  weight_grad_by<Micro<4>>(gy, x, parts, PROBLEM_VALUES, tiles, length);
-}
-KERNEL __launch_bounds__(256, BLOCKS) weight_grad_tf32(const real* gy, const real* x, acc* parts, PROBLEM, int tiles,
-                                                       int length) {
-  weight_grad_by<Tensor>(gy, x, parts, PROBLEM_VALUES, tiles, length);
+KERNEL __launch_bounds__(256, BLOCKS) weight_grad_tf32(
+    const real* gy, const real* x, acc* parts, PROBLEM, int tiles, int length) {
+  run<WeightGrad, Tensor>(gy, x, nullptr, parts, nullptr, PROBLEM_VALUES, tiles, length, false);
 }

@@ -1,8 +1,9 @@
 // Taking a flat index apart into rows and columns.
 #pragma once
 
-// i = quotient * by + rest. A GPU has no instruction for division: 64 bits take a long routine, 32 a few instructions, so
-// it is done in 32 where the index fits.
+// i = quotient * by + rest, in 32 bits where the index fits: a GPU has no instruction for division, and 64 bits take a
+// routine several times as long. NVRTC's compiler turns i / by and i % by of 64 bits into the same question and the same
+// two ways; here it is written out for compilers that do not, and the rest is an int at once.
 struct Split {
   i64 quotient;
   int rest;

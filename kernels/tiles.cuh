@@ -1,8 +1,10 @@
-// One block's product of two tiles, C (TILE x TILE) += A (TILE x DEPTH) B (DEPTH x TILE), from shared memory to registers.
+// One block's product of two tiles, C (ROWS x COLUMNS) += A (ROWS x DEPTH) B (DEPTH x COLUMNS), from shared memory to
+// registers.
 //
 //   1. Literal    every thread of 16 x 16 has one element of C: two reads of shared memory for a product (its loop stands
 //                 in convolution_gemm.cu)
-//   2. Micro<N>   an N x N micro-tile in registers: N / 2 reads of 16 bytes of shared memory for N^2 products
+//   2. Micro<N>   an N x N micro-tile in registers: N / 2 reads of 16 bytes of shared memory for N^2 products. Micro<N, 16>
+//                 has 16 threads down and across, Micro<4, 4> 4 down and 64 across: 16 x 256, for results of few rows
 //   3. Tensor     every warp of 4 x 2 multiplies 32 x 64 on tensor cores: factors rounded to TF32 (10 bits of mantissa, an
 //                 error of 2^-11 or less each), sums in float. The half types lose nothing by it. Where there are none
 //                 (the emulator, devices before sm_80) the same fragments are multiplied from shared memory.
@@ -12,28 +14,32 @@ constexpr int THREADS = 256;
 
 struct alignas(16) Four { acc v[4]; };  // of a row of a tile, read at once
 
-struct Literal { static constexpr int TILE = 16; };
+struct Literal { static constexpr int COLUMNS = 16; };
 
-// WIDTH: Fours of a row, with a margin so that neighbouring rows lie in other banks.
-template <int N>
+// LEFT, RIGHT: Fours of a row of A and of B, with a margin so that neighbouring rows lie in other banks.
+// IN_FOURS: whether sums 4 i .. 4 i + 3 are neighbours in a row of C.
+template <int N, int DOWN>
 struct Micro {
-  static constexpr int TILE = 16 * N, DEPTH = 1024 / TILE, WIDTH = TILE / 4 + 1, OUTPUTS = N * N, SCRATCH = 1;
+  static constexpr int ACROSS = THREADS / DOWN, ROWS = DOWN * N, COLUMNS = ACROSS * N, DEPTH = ROWS == 64 ? 16 : 8;
+  static constexpr int LEFT = ROWS / 4 + 1, RIGHT = COLUMNS / 4 + 1, OUTPUTS = N * N, SCRATCH = 1;
+  static constexpr bool IN_FOURS = true;
   acc sums[N][N] = {};
 
   static __device__ __forceinline__ acc staged(acc v) { return v; }
-  static __device__ __forceinline__ int row(int i) { return i / N / 4 * 64 + threadIdx.x / 16 * 4 + i / N % 4; }
-  static __device__ __forceinline__ int column(int i) { return i % N / 4 * 64 + threadIdx.x % 16 * 4 + i % 4; }
+  static __device__ __forceinline__ int down() { return DOWN == 4 ? threadIdx.x % DOWN : threadIdx.x / ACROSS; }
+  static __device__ __forceinline__ int across() { return DOWN == 4 ? threadIdx.x / DOWN : threadIdx.x % ACROSS; }
+  static __device__ __forceinline__ int row(int i) { return (i / N / 4 * DOWN + down()) * 4 + i / N % 4; }
+  static __device__ __forceinline__ int column(int i) { return (i % N / 4 * ACROSS + across()) * 4 + i % 4; }
   __device__ __forceinline__ acc sum(int i) const { return sums[i / N][i % N]; }
 
-  __device__ __forceinline__ void multiply(const Four (*a)[WIDTH], const Four (*b)[WIDTH], float*) {
-    const int down = threadIdx.x / 16, across = threadIdx.x % 16;
+  __device__ __forceinline__ void multiply(const Four (*a)[LEFT], const Four (*b)[RIGHT], float*) {
 #pragma unroll 1  // unrolled it takes more registers than there are
     for (int k = 0; k < DEPTH; k++) {
       Four left[N / 4], right[N / 4];
 #pragma unroll
       for (int i = 0; i < N / 4; i++) {
-        left[i] = a[k][16 * i + down];
-        right[i] = b[k][16 * i + across];
+        left[i] = a[k][DOWN * i + down()];
+        right[i] = b[k][ACROSS * i + across()];
       }
 #pragma unroll
       for (int i = 0; i < N; i++)
@@ -72,7 +78,8 @@ __device__ __forceinline__ void multiply_fragments(float (&c)[4], const float (&
 }
 
 struct Tensor {
-  static constexpr int TILE = 128, DEPTH = 8, WIDTH = TILE / 4 + 2, OUTPUTS = 64, SCRATCH = THREADS * 6;
+  static constexpr int ROWS = 128, COLUMNS = 128, DEPTH = 8, LEFT = 34, RIGHT = 34, OUTPUTS = 64, SCRATCH = THREADS * 6;
+  static constexpr bool IN_FOURS = false;
   static constexpr int DOWN = 2, ACROSS = 8;  // fragments of a warp
   float sums[DOWN][ACROSS][4] = {};
 
@@ -94,7 +101,7 @@ struct Tensor {
 
   static __device__ __forceinline__ float element(const Four* line, int i) { return float(((const acc*)line)[i]); }
 
-  __device__ __forceinline__ void multiply(const Four (*a)[WIDTH], const Four (*b)[WIDTH], float* scratch) {
+  __device__ __forceinline__ void multiply(const Four (*a)[LEFT], const Four (*b)[RIGHT], float* scratch) {
     const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
     float rows[DOWN][4];
 #pragma unroll

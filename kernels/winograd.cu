@@ -9,21 +9,24 @@
 // The sum over channels (or tiles) is a product of matrices for each of the E^2 elements.
 //
 // filters        U[e, g, o, i] = (G w G^T)[e], or turned; one thread for each filter
-// input_tiles    V[e, channel, tile] = (B^T d B)[e], or V[e, g, tile, channel]; one thread for each tile of a channel
+// input_tiles    V[e, part, channel, tile] = (B^T d B)[e]; one thread for each tile of a channel
 // output_tiles   y = A^T M A, with bias and ReLU, from M[e, o, tile]; one thread for each tile of a channel
-// grad_tiles     D[e, o, tile] = (A gy A^T)[e]; one thread for each tile of a channel
-// filter_grads   gw = G^T S G from S[e, o, i]; one thread for each filter
-//   bytes        V is E^2 / m^2 times the size of x (2.25 for m = 4, 4 for m = 2), M likewise of y; each moved twice
+// grad_tiles     D[e, part, o, tile] = (A gy A^T)[e]; one thread for each tile of a channel
+// filter_grads   gw = G^T S G from the sum over the parts of S[e, part, o, i]; one thread for each filter
+//   bytes        V is E^2 / m^2 times the size of x (2.25 for m = 4, 4 for m = 2), M likewise of y; each moved twice, by
+//                way of the L2 cache where the caller hands over as many tiles as it holds
 //   variants     1. m = 2: 4 products for each output. 2. m = 4: 2.25, and fewer exact digits. Transforms and products
 //                are steps of their own, because products are then large enough for cuBLAS, at the price of the bytes above
-//   access       neighbouring threads write neighbouring elements; a row of d is E neighbouring pixels
+//   access       neighbouring threads have neighbouring tiles: they write neighbouring elements, and read pixels m apart
 //
-// Tiles are counted (n, tile row, tile column) over the batch; a call handles `many` of them from `first` on.
+// Tiles are counted (n, tile row, tile column) over the batch; a call handles some from `first` on, in one part or several
+// of `length` tiles each: sums over tiles are products of each part. Tiles from `total` on do not exist: they are zeros.
 // Transformed elements are acc: the matrices would cost half types most of their digits.
-// Deterministic: every element is computed by one thread.
+// Deterministic: every element is computed by one thread, parts are added in their order.
 //
 // Lavin, Gray, Fast algorithms for convolutional neural networks, CVPR 2016, sections 4 and 5.
 #include "common.cuh"
+#include "split.cuh"
 
 // One dimension of each transform: B^T v, A^T v, G v, and the adjoints A v, G^T v.
 struct F2 {
@@ -122,6 +125,17 @@ struct Planes {
   }
 };
 
+// Which tile of which channel element i of V[e] or D[e] belongs to.
+struct Which {
+  i64 tile;
+  int channel;
+};
+
+__device__ __forceinline__ Which which(i64 i, int channels, i64 first, int length) {
+  const Split t = split(i, length), c = split(t.quotient, channels);
+  return {first + c.quotient * length + t.rest, c.rest};
+}
+
 template <class F>
 __device__ __forceinline__ void transform_filter(const real* w, acc* u, int group_out, int group_in, bool turned,
                                                  i64 i, i64 count) {
@@ -143,16 +157,16 @@ KERNEL filters(const real* w, acc* u, int group_out, int group_in, bool turned, 
 }
 
 template <class F>
-__device__ __forceinline__ void transform_input(const real* x, acc* v, const Planes& p, int top, int left, i64 tile,
-                                                int channel, i64 i, i64 count) {
+__device__ __forceinline__ void transform_input(const real* x, acc* v, const Planes& p, int top, int left, Which at,
+                                                bool exists, i64 i, i64 count) {
   acc d[F::E][F::E], to[F::E][F::E];
-  const int row = p.row(tile) * F::M - top, col = p.col(tile) * F::M - left;
-  const real* plane = x + p.plane(tile, channel);
+  const int row = p.row(at.tile) * F::M - top, col = p.col(at.tile) * F::M - left;
+  const real* plane = x + p.plane(at.tile, at.channel);
 #pragma unroll
   for (int r = 0; r < F::E; r++)
 #pragma unroll
     for (int c = 0; c < F::E; c++) {
-      const bool inside = (unsigned)(row + r) < (unsigned)p.h && (unsigned)(col + c) < (unsigned)p.w;
+      const bool inside = exists && (unsigned)(row + r) < (unsigned)p.h && (unsigned)(col + c) < (unsigned)p.w;
       d[r][c] = inside ? acc(plane[(row + r) * p.w + col + c]) : acc(0);
     }
   both_ways(d, to, F::input);
@@ -160,28 +174,26 @@ __device__ __forceinline__ void transform_input(const real* x, acc* v, const Pla
   for (int e = 0; e < F::E * F::E; e++) v[e * count + i] = to[e / F::E][e % F::E];
 }
 
-// `together`: channels of a group that stand beside each other, V[e, g, tile, channel]; 0 for V[e, channel, tile].
 KERNEL input_tiles(const real* x, acc* v, int channels, int h, int w, int tiles_h, int tiles_w, int top, int left,
-                   int together, int m, i64 first, i64 many, i64 count) {
+                   int m, i64 first, i64 total, int length, i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
-  const i64 tile = first + (together ? i / together % many : i % many);
-  const int channel = together ? i / together / many * together + i % together : i / many;
+  const Which at = which(i, channels, first, length);
   const Planes p = {channels, h, w, tiles_h, tiles_w};
-  if (m == 4) transform_input<F4>(x, v, p, top, left, tile, channel, i, count);
-  else transform_input<F2>(x, v, p, top, left, tile, channel, i, count);
+  if (m == 4) transform_input<F4>(x, v, p, top, left, at, at.tile < total, i, count);
+  else transform_input<F2>(x, v, p, top, left, at, at.tile < total, i, count);
 }
 
 template <class F>
 __device__ __forceinline__ void transform_output(const acc* products, const real* bias, real* y, const Planes& p,
-                                                 bool relu, i64 tile, int channel, i64 i, i64 count) {
+                                                 bool relu, Which at, i64 i, i64 count) {
   acc v[F::E][F::E], to[F::M][F::M];
 #pragma unroll
   for (int e = 0; e < F::E * F::E; e++) v[e / F::E][e % F::E] = products[e * count + i];
   both_ways(v, to, F::output);
-  const int row = p.row(tile) * F::M, col = p.col(tile) * F::M;
-  real* plane = y + p.plane(tile, channel);
-  const acc shift = bias ? acc(bias[channel]) : acc(0);
+  const int row = p.row(at.tile) * F::M, col = p.col(at.tile) * F::M;
+  real* plane = y + p.plane(at.tile, at.channel);
+  const acc shift = bias ? acc(bias[at.channel]) : acc(0);
 #pragma unroll
   for (int r = 0; r < F::M; r++)
 #pragma unroll
@@ -192,52 +204,56 @@ __device__ __forceinline__ void transform_output(const acc* products, const real
 }
 
 KERNEL output_tiles(const acc* products, const real* bias, real* y, int channels, int h, int w, int tiles_h,
-                    int tiles_w, bool relu, int m, i64 first, i64 many, i64 count) {
+                    int tiles_w, bool relu, int m, i64 first, i64 total, int length, i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
+  const Which at = which(i, channels, first, length);
+  if (at.tile >= total) return;
   const Planes p = {channels, h, w, tiles_h, tiles_w};
-  if (m == 4) transform_output<F4>(products, bias, y, p, relu, first + i % many, i / many, i, count);
-  else transform_output<F2>(products, bias, y, p, relu, first + i % many, i / many, i, count);
+  if (m == 4) transform_output<F4>(products, bias, y, p, relu, at, i, count);
+  else transform_output<F2>(products, bias, y, p, relu, at, i, count);
 }
 
 template <class F>
-__device__ __forceinline__ void transform_grad(const real* gy, acc* d, const Planes& p, i64 tile, int channel, i64 i,
+__device__ __forceinline__ void transform_grad(const real* gy, acc* d, const Planes& p, Which at, bool exists, i64 i,
                                                i64 count) {
   acc v[F::M][F::M], to[F::E][F::E];
-  const int row = p.row(tile) * F::M, col = p.col(tile) * F::M;
-  const real* plane = gy + p.plane(tile, channel);
+  const int row = p.row(at.tile) * F::M, col = p.col(at.tile) * F::M;
+  const real* plane = gy + p.plane(at.tile, at.channel);
 #pragma unroll
   for (int r = 0; r < F::M; r++)
 #pragma unroll
     for (int c = 0; c < F::M; c++)
-      v[r][c] = row + r < p.h && col + c < p.w ? acc(plane[(row + r) * p.w + col + c]) : acc(0);
+      v[r][c] = exists && row + r < p.h && col + c < p.w ? acc(plane[(row + r) * p.w + col + c]) : acc(0);
   both_ways(v, to, F::grad);
 #pragma unroll
   for (int e = 0; e < F::E * F::E; e++) d[e * count + i] = to[e / F::E][e % F::E];
 }
 
 KERNEL grad_tiles(const real* gy, acc* d, int channels, int h, int w, int tiles_h, int tiles_w, int m, i64 first,
-                  i64 many, i64 count) {
+                  i64 total, int length, i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
+  const Which at = which(i, channels, first, length);
   const Planes p = {channels, h, w, tiles_h, tiles_w};
-  if (m == 4) transform_grad<F4>(gy, d, p, first + i % many, i / many, i, count);
-  else transform_grad<F2>(gy, d, p, first + i % many, i / many, i, count);
+  if (m == 4) transform_grad<F4>(gy, d, p, at, at.tile < total, i, count);
+  else transform_grad<F2>(gy, d, p, at, at.tile < total, i, count);
 }
 
 template <class F>
-__device__ __forceinline__ void transform_filter_grad(const acc* sums, real* gw, i64 i, i64 count) {
-  acc v[F::E][F::E], to[3][3];
+__device__ __forceinline__ void transform_filter_grad(const acc* sums, real* gw, int parts, i64 i, i64 count) {
+  acc v[F::E][F::E] = {}, to[3][3];
+  for (int part = 0; part < parts; part++)
 #pragma unroll
-  for (int e = 0; e < F::E * F::E; e++) v[e / F::E][e % F::E] = sums[e * count + i];
+    for (int e = 0; e < F::E * F::E; e++) v[e / F::E][e % F::E] += sums[((i64)e * parts + part) * count + i];
   both_ways(v, to, F::filter_grad);
 #pragma unroll
   for (int k = 0; k < 9; k++) gw[i * 9 + k] = real(to[k / 3][k % 3]);
 }
 
-KERNEL filter_grads(const acc* sums, real* gw, int m, i64 count) {
+KERNEL filter_grads(const acc* sums, real* gw, int parts, int m, i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
-  if (m == 4) transform_filter_grad<F4>(sums, gw, i, count);
-  else transform_filter_grad<F2>(sums, gw, i, count);
+  if (m == 4) transform_filter_grad<F4>(sums, gw, parts, i, count);
+  else transform_filter_grad<F2>(sums, gw, parts, i, count);
 }

@@ -11,7 +11,7 @@ import numpy as np
 from minicnn import optim
 from minicnn.backends.convolution import Problem
 from minicnn.backends.cuda import load_emulated, recording, seam, sources
-from minicnn.backends.cuda.convolution import implicit_gemm
+from minicnn.backends.cuda.convolution import finishing, implicit_gemm
 from minicnn.core.tensor import tensor
 from minicnn.testing import parity
 from minicnn.testing.cases.case import all_cases
@@ -19,8 +19,9 @@ from minicnn.testing.cases.case import all_cases
 UNLAUNCHED = {  # kernels that are not replayed, and why
     "activations.relu_1": "the literal variant, which is there to be read",
     **{
-        f"convolution_gemm.{name}": "128 x 128 tiles, for large convolutions only: tests/backends/cuda replays them"
-        for name in ("forward", "input_grad", "weight_grad")
+        f"convolution_gemm.{which}{tile}": "a tile for large convolutions only: tests/backends/cuda replays them"
+        for which in ("forward", "input_grad", "weight_grad")
+        for tile in ("", "_narrow")
     },
 }
 
@@ -80,6 +81,8 @@ def _larger_than_cases(real: np.dtype[Any]) -> None:
         device.losses.softmax_cross_entropy_grad(drawn(1).reshape(()), p, labels, None, -100, 0.1, 1.0)
     device.local_normalization.channel_window_sum(drawn(2, 5, 3), 2, 1)  # which second derivatives call
     device.average_pooling.adaptive_avg_pool2d(drawn(1, 2, 9, 9), (1, 1))
+    with seam.on(device.runtime):
+        finishing.sum_parts(drawn(20, 3, 2, 3, 2).astype(sources.sum_type(real)), (3, 2, 3, 2), real)
     device.roi.gather_bins(drawn(1, 2, 4, 4), array(rng.integers(-1, 32, (2, 2, 3, 3))))
     device.indexing.add_flat(array(rng.integers(0, 9, 40)), array(rng.integers(0, 7, 40)), 7)
     for relu in (False, True):

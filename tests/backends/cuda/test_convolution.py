@@ -14,9 +14,18 @@ from minicnn.backends.cuda.convolution import implicit_gemm, thresholds
 from minicnn.backends.cuda.device import CupyRuntime
 from minicnn.backends.cuda.emulator import compiler
 from minicnn.core.device import device as find_device
+from minicnn.core.dtypes import find as find_dtype
 
 TF32 = "implicit_gemm_tf32"
 NAMES = [name for name in table.ALGORITHMS if name != TF32]
+
+
+@pytest.fixture(autouse=True)
+def cuts_of_this_test():
+    implicit_gemm._cut.cache_clear()
+    yield
+    implicit_gemm._cut.cache_clear()
+
 
 PROBLEMS = {
     "partial tiles": Problem(2, 1, 5, 70, 9, 8, 9, 8, 3, 3, 1, 1, 1, 1),
@@ -95,9 +104,15 @@ def test_float16_is_summed_in_float32(backend, name):
         check(backend, name, PROBLEMS[problem], 6e-4 if exact else 4e-3, np.float16)
 
 
-def test_halves_take_the_kernels_of_tensor_cores_where_there_are_some(backend, monkeypatch):
-    launched, run = [], backend.runtime.run
-    monkeypatch.setattr(backend.runtime, "run", lambda kernel, *how: (launched.append(kernel.name), run(kernel, *how)))
+@pytest.fixture
+def launched(backend, monkeypatch):
+    """The names of the kernels that the test launches."""
+    names, run = [], backend.runtime.run
+    monkeypatch.setattr(backend.runtime, "run", lambda kernel, *how: (names.append(kernel.name), run(kernel, *how)))
+    return names
+
+
+def test_halves_take_the_kernels_of_tensor_cores_where_there_are_some(backend, monkeypatch, launched):
     for has, suffix in ((True, "_tf32"), (False, "_small")):
         monkeypatch.setattr(backend.runtime, "has_tf32", has)
         launched.clear()
@@ -118,8 +133,9 @@ def test_a_device_is_asked_once_what_it_can_do(capability, has):
     assert len(asked) == 1
 
 
-def test_large_tiles_equal_the_definition(backend, monkeypatch):
-    monkeypatch.setattr(thresholds, "BLOCKS", 1)  # no more blocks are wanted, so large tiles are taken
+@pytest.mark.parametrize("variant", ["", "_narrow"])
+def test_tiles_of_every_shape_equal_the_definition(backend, monkeypatch, variant):
+    monkeypatch.setattr(implicit_gemm, "PLAIN", (variant,))
     for p in (
         Problem(4, 1, 66, 130, 7, 6, 7, 6, 3, 3, 1, 1, 1, 1),
         Problem(5, 2, 140, 134, 9, 11, 5, 4, 2, 3, 2, 3, 1, 1),
@@ -148,8 +164,9 @@ def test_an_array_that_begins_off_the_grid_of_loads_changes_nothing(backend, mon
     def shifted(a):
         return backend.arrays.asarray(np.append(dtype(7), a))[1:].reshape(a.shape)
 
-    for blocks in (thresholds.BLOCKS, 1):  # small tiles, large ones
-        monkeypatch.setattr(thresholds, "BLOCKS", blocks)
+    for variant in implicit_gemm.PLAIN:
+        monkeypatch.setattr(implicit_gemm, "PLAIN", (variant,))
+        implicit_gemm._cut.cache_clear()
         for name in ["implicit_gemm", TF32][: 1 if dtype == np.float64 else 2]:
             for which in PASSES:
                 left, right = {"forward": (1, 0), "input_grad": (1, 2), "weight_grad": (2, 0)}[which]
@@ -192,6 +209,155 @@ def test_a_small_workspace_cuts_the_work_and_changes_nothing(backend, name, monk
         monkeypatch.setattr(thresholds, "WORKSPACE", workspace)
         for problem in ("groups of windows", "all options", "pixels of small maps", "pixels apart"):
             check(backend, name, PROBLEMS[problem])
+
+
+PRODUCTS = {  # of each image by itself, of several gathered, of pixels apart
+    "many images": Problem(37, 1, 6, 5, 3, 4, 3, 4, 1, 1),
+    "many images in groups": Problem(37, 2, 6, 10, 4, 4, 4, 4, 1, 1),
+    "few pixels": Problem(7, 1, 20, 19, 2, 3, 2, 3, 1, 1),
+    "pixels apart": Problem(9, 1, 3, 5, 9, 8, 4, 5, 1, 1, 3, 2, 1, 1),
+    "windows": Problem(5, 2, 4, 6, 7, 6, 7, 6, 3, 3, 1, 1, 1, 1),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"), [(name, q) for name in ("pointwise", "im2col") for q in PRODUCTS if can(name, PRODUCTS[q])]
+)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 5e-6), (np.float16, 4e-3)])
+def test_sums_of_products_are_cut_and_joined(backend, monkeypatch, name, problem, dtype, tolerance):
+    p = PRODUCTS[problem]
+    monkeypatch.setattr(thresholds, "SHORTEST_PRODUCT", 8)
+    monkeypatch.setattr(thresholds, "FEW_POSITIONS", 12)
+    for blocks, workspace in (
+        (64, 1 << 28),
+        (20, 1 << 28),
+        (20, 20000),
+    ):  # all parts at once; several turns; small chunks
+        monkeypatch.setattr(thresholds, "BLOCKS", blocks)
+        monkeypatch.setattr(thresholds, "WORKSPACE", workspace)
+        check(backend, name, p, tolerance, dtype)
+
+
+def test_the_weight_gradient_of_pixels_copies_nothing_and_takes_images_in_even_turns(backend, monkeypatch, launched):
+    p = PRODUCTS["many images"]
+    monkeypatch.setattr(thresholds, "BLOCKS", 20)
+    given = arrays(p)
+    got = on_device(backend, "pointwise", "weight_grad", p, *given)
+    np.testing.assert_allclose(got, defined("weight_grad", p, *given), atol=1e-12 * np.abs(got).max())
+    assert launched == ["sum_many_parts"]
+    assert table.ALGORITHMS["pointwise"].workspace("weight_grad", p, 8) == 19 * 8 * 30  # 37 images: 19 and 18
+
+
+def test_large_maps_have_columns_of_their_own_and_copy_no_outputs(backend, launched):
+    p = Problem(2, 2, 6, 4, 23, 24, 12, 12, 3, 3, 2, 2, 1, 1)
+    check(backend, "im2col", p)
+    assert launched == ["im2col", "finish", "col2im", "gather_outputs", "im2col", "sum_parts"]
+    im2col = table.ALGORITHMS["im2col"]
+    assert [im2col.workspace(which, p, 8) for which in PASSES[:2]] == [8 * 2 * 6 * 9 * 144] * 2
+
+
+CUTS = {
+    "fours": Problem(2, 1, 8, 5, 6, 8, 6, 8, 3, 3, 1, 1, 1, 1),
+    "groups": Problem(3, 2, 6, 10, 7, 9, 7, 9, 3, 3, 1, 1, 1, 1),
+    "phases, some without taps": Problem(2, 1, 3, 6, 9, 11, 3, 4, 2, 2, 3, 3),
+    "phases, one with all taps": Problem(2, 1, 3, 5, 12, 15, 3, 5, 3, 3, 4, 2, 2, 1, 2, 2),
+    "pixels": Problem(2, 1, 19, 6, 5, 4, 5, 4, 1, 1),
+}
+
+
+def cheap_cuts(monkeypatch, parts, variant):
+    """Sums of three and more terms are cut into so many parts, as though joining cost nothing."""
+    for name, value in {"SHORTEST_PRODUCT": 3, "JOIN": 0, "LAUNCH": 0, "MULTIPROCESSORS": 1 << 20}.items():
+        monkeypatch.setattr(thresholds, name, value)
+    monkeypatch.setattr(implicit_gemm, "MOST_PARTS", parts)
+    monkeypatch.setattr(implicit_gemm, "PLAIN", (variant,))
+
+
+@pytest.mark.parametrize("variant", ["_small", "_narrow", ""])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 5e-6), (np.float16, 6e-4), ("bfloat16", 5e-3)]
+)
+def test_sums_are_cut_into_parts_and_joined_with_bias_and_relu(
+    backend, monkeypatch, launched, variant, dtype, tolerance
+):
+    dtype = find_dtype(dtype)
+    monkeypatch.setattr(backend.runtime, "has_tf32", False)
+    for parts in (3, 16):
+        cheap_cuts(monkeypatch, parts, variant)
+        for name, p in CUTS.items():
+            implicit_gemm._cut.cache_clear()
+            launched.clear()
+            if dtype.itemsize > 2:
+                check(backend, "implicit_gemm", p, tolerance, dtype)
+            else:  # factors as the dtype has them
+                given = [a.astype(dtype).astype(np.float64) for a in arrays(p)]
+                for which in PASSES:
+                    got = on_device(backend, "implicit_gemm", which, p, *(a.astype(dtype) for a in given))
+                    expected = defined(which, p, *given)
+                    np.testing.assert_allclose(got.astype(np.float64), expected, atol=tolerance * abs(expected).max())
+            assert launched.count("sum_parts") + launched.count("sum_many_parts") == 3, name
+            x, w, _, bias = (a.astype(dtype) for a in arrays(p))
+            bias[0] = np.nan
+            y = on_device(backend, "implicit_gemm", "forward", p, x, w, None, bias).astype(np.float64)
+            relu = on_device(backend, "implicit_gemm", "forward", p, x, w, None, bias, relu=True).astype(np.float64)
+            np.testing.assert_array_equal(relu, np.maximum(y, 0))
+
+
+def test_parts_of_a_forward_pass_are_stated_as_workspace_and_stay_in_the_cache():
+    p = Problem(2, 1, 512, 512, 7, 7, 7, 7, 3, 3, 1, 1, 1, 1)  # 4 tiles of 128 x 128, sums of 4608 terms
+    for name in ("implicit_gemm", TF32):
+        for which in ("forward", "input_grad"):
+            taken = table.ALGORITHMS[name].workspace(which, p, 4)
+            assert 4 * 4 * 512 * 98 <= taken <= thresholds.CACHE, name
+    wide = p._replace(images=256)  # tiles enough
+    assert table.ALGORITHMS["implicit_gemm"].workspace("forward", wide, 4) == 0
+
+
+def test_tiles_are_chosen_for_few_rows_and_for_many():
+    few = Problem(64, 1, 16, 16, 32, 32, 32, 32, 3, 3, 1, 1, 1, 1)
+    many = Problem(64, 1, 256, 256, 28, 28, 28, 28, 3, 3, 1, 1, 1, 1)
+    for which in PASSES:
+        assert implicit_gemm._cut("", which, few).kernel.endswith("_narrow")
+        assert implicit_gemm._cut("", which, many).kernel == f"convolution_gemm.{which}"
+    assert implicit_gemm._cut("", "forward", few._replace(images=1)).kernel.endswith("_small")
+
+
+def test_the_input_gradient_of_a_first_layer_goes_by_columns():
+    p = Problem(8, 1, 3, 64, 224, 224, 112, 112, 7, 7, 2, 2, 3, 3)
+    assert [table.choose(which, p) for which in PASSES] == ["implicit_gemm", "im2col", "implicit_gemm"]
+    assert table.choose("input_grad", p, item=2) == "implicit_gemm"  # columns would be rounded
+    assert table.choose("input_grad", p._replace(in_channels=16)) == "implicit_gemm"
+    assert table.choose("input_grad", p._replace(in_channels=3, out_channels=3)) == "implicit_gemm"
+
+
+TILES = {
+    "a batch": Problem(7, 1, 3, 5, 9, 10, 9, 10, 3, 3, 1, 1, 1, 1),
+    "groups, no padding": Problem(5, 2, 4, 6, 9, 7, 7, 5, 3, 3),
+}
+
+
+@pytest.mark.parametrize(("name", "tile"), [("winograd", 4), ("winograd_f2", 2)])
+@pytest.mark.parametrize("problem", TILES)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 2e-5), (np.float16, 6e-4)])
+def test_chunks_of_tiles_that_a_cache_holds_are_cut_and_joined(
+    backend, monkeypatch, name, tile, problem, dtype, tolerance
+):
+    p, algorithm, item = TILES[problem], table.ALGORITHMS[name], max(4, np.dtype(dtype).itemsize)
+    element = (tile + 2) ** 2 * item
+    monkeypatch.setattr(thresholds, "BLOCKS", 4 * (tile + 2) ** 2 * p.groups)  # four parts, if none is short
+    for shortest, tiles, parts in ((1, 29, 4), (5, 11, 2), (1000, 29, 1)):
+        monkeypatch.setattr(thresholds, "CACHE", element * (p.in_channels + p.out_channels) * tiles)
+        monkeypatch.setattr(thresholds, "SHORTEST_PRODUCT", shortest)
+        check(backend, name, p, tolerance, dtype)
+        filters = element * p.out_channels * p.in_channels // p.groups
+        whole = algorithm.workspace("weight_grad", p, np.dtype(dtype).itemsize) - parts * filters
+        assert 0 < whole <= thresholds.CACHE * (1 + 4 * parts / tiles)  # one part's row may go on to 16 bytes
+
+
+def test_transformed_filters_that_every_chunk_reads_are_not_read_more_than_once_a_cache():
+    p = Problem(64, 1, 512, 512, 7, 7, 7, 7, 3, 3, 1, 1, 1, 1)
+    for which in PASSES:  # U takes 38 MB, and so do the tiles of 64 images: one chunk
+        assert table.ALGORITHMS["winograd"].workspace(which, p, 4) == 36 * 4 * (512 * 512 + 1024 * 256)
 
 
 @pytest.mark.parametrize("name", ["implicit_gemm", "depthwise"])
@@ -331,13 +497,14 @@ SHORT = {  # few terms: every barrier is one of 256 threads of the system
 
 @pytest.mark.slow
 @pytest.mark.skipif(compiler() is None, reason="needs a C++20 compiler")
-def test_sanitizers_find_no_race_and_no_overrun_in_the_large_tiles(monkeypatch, tmp_path):
+@pytest.mark.parametrize("variant", ["", "_narrow"])
+def test_sanitizers_find_no_race_and_no_overrun_in_the_tiles_for_large_problems(monkeypatch, tmp_path, variant):
     emulated = find_device("cuda-emulated").backend
-    monkeypatch.setattr(thresholds, "BLOCKS", 1)  # so that they are taken
+    monkeypatch.setattr(implicit_gemm, "PLAIN", (variant,))
     with recording.recording(tmp_path, copies=3, stems=["convolution_gemm"]) as launched:
         for p in SHORT.values():
             check(emulated, "implicit_gemm", p, 1e-2, np.float32)
-    assert launched >= {f"convolution_gemm.{which}" for which in PASSES}
+    assert launched >= {f"convolution_gemm.{which}{variant}" for which in PASSES}
     for sanitizer in recording.SANITIZERS:
         for finding in recording.replay(tmp_path, sanitizer):
             assert finding.clean, (finding.stem, sanitizer, finding.report)

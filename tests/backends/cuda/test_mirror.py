@@ -181,6 +181,7 @@ ONE_SIDED = {  # modules and functions of one backend, and why the other has non
         "convolution.finishing": "what kernels do to a result: bias, ReLU, joining parts",
         "convolution.implicit_gemm": "an algorithm of the GPU",
         "convolution.im2col.Chunk": "images whose columns fit into the workspace",
+        "convolution.winograd.Cut": "tiles that stay in the cache between kernels",
         "arrays.einsum": "a stack of products in its dtype, where CuPy's casts halves; NumPy's own does on the CPU",
         "arrays.cumsum": "halves are added in float32, as by arrays.sum: CUB, which CuPy asks, adds them as halves",
         "arrays.floor_divide": "NumPy's quotient, where CuPy's rounds it otherwise",

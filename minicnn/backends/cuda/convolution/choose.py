@@ -8,7 +8,7 @@ prints what they say of a layer.
 from minicnn.backends.choice import Chooser, Rule, always, grouped
 from minicnn.backends.convolution import Problem
 from minicnn.backends.cuda.convolution.algorithms import ALGORITHMS
-from minicnn.backends.cuda.convolution.thresholds import EXACT_CHANNELS, WINOGRAD_CHANNELS
+from minicnn.backends.cuda.convolution.thresholds import EXACT_CHANNELS, FEW_CHANNELS, WINOGRAD_CHANNELS
 
 
 def _channels(p: Problem) -> int:
@@ -23,7 +23,21 @@ def _more_channels(which: str, p: Problem) -> bool:
     return _channels(p) >= EXACT_CHANNELS
 
 
-WIDE = (4, 8)  # bytes: Winograd's tiles are never halves, which tensor cores multiply many times as fast
+def _few_inputs(which: str, p: Problem) -> bool:
+    """The input gradient of a first layer.
+
+    Its product has a row for each input channel: of 3, a tile multiplies 13 rows of nothing. As columns it has C KH KW
+    rows, which are then added up: 147 for a 7x7 kernel. They move 8 bytes for each row and output position, which at 64
+    outputs is less than the time of 128 products. With as few outputs as inputs there is nothing to gain.
+    """
+    inputs, outputs = p.in_channels // p.groups, p.out_channels // p.groups
+    return which == "input_grad" and inputs < FEW_CHANNELS and inputs < outputs
+
+
+WIDE = (
+    4,
+    8,
+)  # bytes: halves would be rounded as columns; tensor cores multiply them faster than Winograd's tiles, floats
 
 RULES = (
     Rule("dense", "one window covers the image: a fully connected layer", always),
@@ -31,6 +45,7 @@ RULES = (
     Rule("depthwise", "each channel has filters of its own: no sum over channels, so no product of matrices", grouped),
     Rule("winograd", "3x3 with channels enough: 2.25 multiplications instead of 9", _many_channels, WIDE),
     Rule("winograd_f2", "3x3 with channels enough: 4 multiplications instead of 9", _more_channels, WIDE),
+    Rule("im2col", "few channels of x: columns have rows for all taps, tiles of x would be empty", _few_inputs, WIDE),
     Rule("implicit_gemm", "it can do everything, and copies nothing through memory", always),
     Rule("im2col", "it can do everything", always),
     Rule("naive", "it can do everything, and sums in float64", always),

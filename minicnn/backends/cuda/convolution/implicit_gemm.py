@@ -1,7 +1,8 @@
 """Implicit GEMM: a product of matrices whose right factor is gathered from the image tile by tile, in shared memory.
 
 No columns go through memory; ``kernels/convolution_gemm.cu`` has the three products and their tiles. All options of all
-passes are one kernel each. The weight gradient's long sums are cut into parts, by sizes alone, and joined in order.
+passes are one kernel each. Sums are cut into parts, by sizes alone, and joined in order: the weight gradient's because
+they are long, the others' where the result has fewer tiles than a GPU has multiprocessors.
 ``_1`` is the literal variant of each kernel, which is there to be read; nothing but tests and sanitizers calls it.
 
 ``implicit_gemm_tf32`` is the same on tensor cores: factors are rounded to 10 bits of mantissa, sums stay float32. It is
@@ -9,7 +10,8 @@ never chosen by rule, and refuses float64. float16 loses nothing by it, so ``imp
 devices before sm_80: there the fragments are multiplied by a loop, and the kernels of plain tiles are faster.
 """
 
-from functools import partial
+import math
+from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -18,13 +20,29 @@ import numpy as np
 from minicnn.backends.convolution import Problem
 from minicnn.backends.cuda import seam
 from minicnn.backends.cuda.convolution import thresholds
-from minicnn.backends.cuda.convolution.finishing import sum_parts
+from minicnn.backends.cuda.convolution.finishing import sum_parts, up
 from minicnn.backends.cuda.sources import sum_type
-from minicnn.core.types import Array
+from minicnn.core.types import Array, Shape
 
 THREADS = 256
-LARGE, SMALL, LITERAL = 128, 64, 16  # rows and columns of a tile
+
 MOST = 1 << 30  # terms, windows and inputs that the kernels count in int
+
+
+class Tile(NamedTuple):
+    """One variant of the kernels."""
+
+    rows: int
+    columns: int
+    work: int  # of a block for each term: multiply-adds, and the loads that smaller tiles share among fewer of them
+
+
+TILES = {
+    "": Tile(128, 128, 8), "_small": Tile(64, 64, 3), "_narrow": Tile(16, 256, 4),
+    "_1": Tile(16, 16, 1), "_tf32": Tile(128, 128, 3),
+}  # fmt: skip
+PLAIN = ("_small", "_narrow", "")  # among which sizes choose
+MOST_PARTS = 16  # of a forward pass or input gradient
 
 
 class Cut(NamedTuple):
@@ -35,7 +53,7 @@ class Cut(NamedTuple):
     columns: int
     times: int  # groups, phases and parts
     parts: int = 1
-    length: int = 0  # terms of a part
+    length: int = MOST  # terms of a part
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -54,8 +72,9 @@ def cannot(suffix: str, which: str, p: Problem) -> str | None:
 
 
 def workspace(suffix: str, which: str, p: Problem, item: int) -> int:
-    """Bytes of scratch memory of that pass: partial sums of the weight gradient."""
-    return _cut(suffix, which, p).parts * p.out_channels * p.taps * max(4, item) if which == "weight_grad" else 0
+    """Bytes of scratch memory of that pass: partial sums; of halves, whichever kernels the device takes."""
+    parts = max(_cut(kernels, which, p).parts for kernels in ((suffix, "_tf32") if item == 2 else (suffix,)))
+    return parts * max(4, item) * _results(which, p) if which == "weight_grad" or parts > 1 else 0
 
 
 def operations(suffix: str, which: str, p: Problem) -> int:
@@ -65,16 +84,18 @@ def operations(suffix: str, which: str, p: Problem) -> int:
 
 def forward(suffix: str, x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = False) -> Array:
     """``y = conv(x, w) + bias``, or ``max(y, 0)``."""
-    y, cut = seam.empty(p.y_shape, x.dtype), _cut(_kernels(suffix, x), "forward", p)
-    seam.launch(cut.kernel, cut.grid, THREADS, x, w, bias, y, *p, cut.columns, relu)
-    return y
+    cut = _cut(_kernels(suffix, x), "forward", p)
+    y, parts = _room(cut, p.y_shape, x)
+    seam.launch(cut.kernel, cut.grid, THREADS, x, w, bias, y, parts, *p, cut.columns, cut.length, relu)
+    return y if parts is None else sum_parts(parts, p.y_shape, x.dtype, bias, relu)
 
 
 def input_grad(suffix: str, gy: Array, w: Array, p: Problem) -> Array:
     """Gradient of ``sum(gy * conv(x, w))`` by x."""
-    gx, cut = seam.empty(p.x_shape, gy.dtype), _cut(_kernels(suffix, gy), "input_grad", p)
-    seam.launch(cut.kernel, cut.grid, THREADS, gy, w, gx, *p, cut.columns)
-    return gx
+    cut = _cut(_kernels(suffix, gy), "input_grad", p)
+    gx, parts = _room(cut, p.x_shape, gy)
+    seam.launch(cut.kernel, cut.grid, THREADS, gy, w, gx, parts, *p, cut.columns, cut.length)
+    return gx if parts is None else sum_parts(parts, p.x_shape, gy.dtype)
 
 
 def weight_grad(suffix: str, gy: Array, x: Array, p: Problem) -> Array:
@@ -85,27 +106,80 @@ def weight_grad(suffix: str, gy: Array, x: Array, p: Problem) -> Array:
     return sum_parts(parts, p.w_shape, gy.dtype)
 
 
+def _room(cut: Cut, shape: Shape, like: Array) -> tuple[Array | None, Array | None]:
+    """Memory for the result, or for its parts."""
+    if cut.parts == 1:
+        return seam.empty(shape, like.dtype), None
+    return None, seam.empty((cut.parts, *shape), sum_type(like.dtype))
+
+
 def _kernels(suffix: str, x: Array) -> str:
     if suffix == "_tf32" and x.dtype == np.float64:
         raise TypeError("conv_algorithm: 'implicit_gemm_tf32' rounds to 10 bits; it takes no float64, got float64")
     return suffix or ("_tf32" if x.itemsize == 2 and seam.runtime().has_tf32 else "")
 
 
-def _cut(suffix: str, which: str, p: Problem) -> Cut:
-    """Large tiles if they are enough to keep a GPU busy, else small ones; tensor cores have large ones only."""
-    rows, columns, times = p.out_channels // p.groups, p.images * p.out_h * p.out_w, p.groups
-    if which == "input_grad":  # each phase has at most so many inputs
-        rows, times = p.in_channels // p.groups, p.groups * p.stride_h * p.stride_w
-        columns = p.images * -(-p.in_h // p.stride_h) * -(-p.in_w // p.stride_w)
-    elif which == "weight_grad":
-        columns = p.taps
-    parts, length, large = 1, 0, -(-rows // LARGE) * -(-columns // LARGE) * times
+class Products(NamedTuple):
+    """One pass as products of matrices."""
+
+    rows: int
+    columns: int
+    times: int  # products: groups, and phases of an input gradient
+    terms: int  # of the longest sum
+    mean: int  # of all sums
+
+
+def _products(which: str, p: Problem) -> Products:
+    rows, columns, terms = p.out_channels // p.groups, p.images * p.out_h * p.out_w, p.taps
     if which == "weight_grad":
-        parts, length = _parts(p, large)
-    small = not suffix and (rows <= SMALL or columns <= SMALL or large * parts < thresholds.BLOCKS // 4)
-    tile = SMALL if small else LITERAL if suffix == "_1" else LARGE
-    name = f"convolution_gemm.{which}{'_small' if small else suffix}"
-    return Cut(name, -(-rows // tile), -(-columns // tile), times * parts, parts, length)
+        return Products(rows, terms, p.groups, columns, columns)
+    if which == "forward":
+        return Products(rows, columns, p.groups, terms, terms)
+    outputs, phases = rows, p.stride_h * p.stride_w  # each phase has at most so many inputs, and taps
+    columns = p.images * -(-p.in_h // p.stride_h) * -(-p.in_w // p.stride_w)
+    most = _met(p.kernel_h, p.stride_h, p.dilation_h) * _met(p.kernel_w, p.stride_w, p.dilation_w)
+    mean = -(-outputs * p.kernel_h * p.kernel_w // phases)
+    return Products(p.in_channels // p.groups, columns, p.groups * phases, outputs * most, mean)
+
+
+def _met(kernel: int, stride: int, dilation: int) -> int:
+    """The most taps of one axis that meet inputs of the same phase."""
+    return -(-kernel // (stride // math.gcd(stride, dilation)))
+
+
+def _results(which: str, p: Problem) -> int:
+    """Elements of the result."""
+    return math.prod({"forward": p.y_shape, "input_grad": p.x_shape, "weight_grad": p.w_shape}[which])
+
+
+@lru_cache(maxsize=4096)
+def _cut(suffix: str, which: str, p: Problem) -> Cut:
+    """The tile and parts with which the busiest multiprocessor has least to do; tensor cores have one kind of tile."""
+    of = _products(which, p)
+    if which == "weight_grad":
+        ways = [_parts(p, -(-of.rows // 128) * -(-of.columns // 128) * of.times)]
+    else:
+        room = thresholds.CACHE // max(1, 4 * _results(which, p))  # parts that are joined before they leave the cache
+        most = max(1, min(room, of.terms // thresholds.SHORTEST_PRODUCT, MOST_PARTS))
+        ways = [(parts, up(-(-of.terms // parts), 4)) for parts in range(1, most + 1)]
+    cuts: list[tuple[float, int, Cut]] = []
+    for name in (suffix,) if suffix else PLAIN:
+        tile = TILES[name]
+        down, across = -(-of.rows // tile.rows), -(-of.columns // tile.columns)
+        for parts, length in ways:
+            cut = Cut(f"convolution_gemm.{which}{name}", down, across, of.times * parts, parts, max(4, length))
+            cuts.append((_cost(tile, cut, of, which != "weight_grad"), len(cuts), cut))
+    return min(cuts)[2]
+
+
+def _cost(tile: Tile, cut: Cut, of: Products, joined: bool) -> float:
+    """What the busiest multiprocessor does, in eighths of a term of a tile of 128 x 128."""
+    blocks = cut.rows * cut.columns * cut.times
+    turns = max(-(-blocks // thresholds.MULTIPROCESSORS), thresholds.ALONE)
+    work = tile.work * max(turns * of.mean / cut.parts, cut.length)
+    if cut.parts == 1 or not joined:
+        return work
+    return work + turns * thresholds.JOIN * tile.rows * tile.columns / 128**2 + thresholds.LAUNCH
 
 
 def _parts(p: Problem, blocks: int) -> tuple[int, int]:
@@ -117,7 +191,7 @@ def _parts(p: Problem, blocks: int) -> tuple[int, int]:
     length = max(thresholds.SHORTEST_SUM, -(-terms * blocks // thresholds.BLOCKS))
     length = min(length, thresholds.LONGEST_SUM)
     length = max(length, -(-terms * p.out_channels * p.taps * 8 // thresholds.WORKSPACE))
-    length += -length % 4
+    length = up(length, 4)
     return max(1, -(-terms // length)), length
 
 
