@@ -5,14 +5,17 @@
 //   bytes                every x about once (overlaps come from cache), y written once
 // avg_pool2d_wide        2. the same for windows of many elements, such as whole maps: one block for each output, whose
 //                        threads read neighbouring elements; a sum for each thread, then a tree
-// avg_pool2d_adjoint     gx[p, i, c] = sum of gy / number over the outputs whose windows cover the element: a gather, so
-//                        nothing is added twice at once; one thread for each element of gx
+// avg_pool2d_adjoint_1   1. literal: gx[p, i, c] = sum of gy / number over the outputs whose windows cover the element: a
+//                        gather, so nothing is added twice at once; one thread for each element of gx
+// avg_pool2d_adjoint     2. one thread for ROWS elements, one below the other, which share the outputs over them and what is
+//                        computed for these; neighbouring threads read and write neighbouring columns
 //   bytes                gy about once, gx written once
-//   variants             one: windows seldom overlap, so an element gathers from a few outputs however large they are
 // All are deterministic: the order of addition depends on sizes only.
 #include "common.cuh"
 #include "split.cuh"
 #include "windows.cuh"
+
+constexpr int ROWS = 4;
 
 KERNEL avg_pool2d(const real* x, real* y, int h, int w, int oh, int ow, int rtaps, int rstride, int rpadding, int ctaps,
                   int cstride, int cpadding, bool counted, int divisor, i64 count) {
@@ -51,8 +54,8 @@ KERNEL avg_pool2d_wide(const real* x, real* y, int h, int w, int oh, int ow, int
   if (threadIdx.x == 0) y[i] = real(sum / number);
 }
 
-KERNEL avg_pool2d_adjoint(const real* gy, real* gx, int h, int w, int oh, int ow, int rtaps, int rstride, int rpadding,
-                          int ctaps, int cstride, int cpadding, bool counted, int divisor, i64 count) {
+KERNEL avg_pool2d_adjoint_1(const real* gy, real* gx, int h, int w, int oh, int ow, int rtaps, int rstride, int rpadding,
+                            int ctaps, int cstride, int cpadding, bool counted, int divisor, i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
   const Split column = split(i, w), row = split(column.quotient, h);
@@ -69,4 +72,33 @@ KERNEL avg_pool2d_adjoint(const real* gy, real* gx, int h, int w, int oh, int ow
     }
   }
   gx[i] = real(sum);
+}
+
+KERNEL avg_pool2d_adjoint(const real* gy, real* gx, int h, int w, int oh, int ow, int rtaps, int rstride, int rpadding,
+                          int ctaps, int cstride, int cpadding, bool counted, int divisor, i64 count) {
+  const i64 i = global_index();
+  if (i >= count) return;
+  const Split column = split(i, w), strip = split(column.quotient, (h + ROWS - 1) / ROWS);
+  const int c = column.rest, first = strip.rest * ROWS, last = first + ROWS < h ? first + ROWS - 1 : h - 1;
+  const int start = outputs_over(first, h, oh, rtaps, rstride, rpadding).start;
+  const int stop = outputs_over(last, h, oh, rtaps, rstride, rpadding).stop;
+  const Range over = outputs_over(c, w, ow, ctaps, cstride, cpadding);
+  acc sum[ROWS] = {};
+  for (int r = start; r < stop; r++) {
+    const Range rows = window(r, h, oh, rtaps, rstride, rpadding, 1);
+    const acc tall = elements(rows, r, h, rtaps, rstride, rpadding, counted);
+    const real* line = gy + (strip.quotient * oh + r) * ow;
+    acc share = 0;
+    for (int o = over.start; o < over.stop; o++) {
+      const acc wide = elements(window(o, w, ow, ctaps, cstride, cpadding, 1), o, w, ctaps, cstride, cpadding, counted);
+      share += acc(line[o]) / (divisor ? acc(divisor) : tall * wide);
+    }
+#pragma unroll
+    for (int k = 0; k < ROWS; k++)
+      if (first + k >= rows.start && first + k < rows.stop) sum[k] += share;
+  }
+  real* out = gx + (strip.quotient * h + first) * w + c;
+#pragma unroll
+  for (int k = 0; k < ROWS; k++)
+    if (first + k <= last) out[(i64)k * w] = real(sum[k]);
 }

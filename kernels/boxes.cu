@@ -4,8 +4,9 @@
 //   mapping      a block of 64 threads compares 64 boxes with 64 others, which wait in shared memory; blocks below the
 //                diagonal have nothing to do, and nobody reads their words
 //   bytes        n^2 / 8 written (12 MB for 10,000 boxes), boxes n^2 / 64 times
-// keep_greedily  alive[i]: no box before i that is alive meets it. One block; 64 boxes at a time: one thread settles these
-//                among themselves, then all threads drop what the survivors meet later, one word each
+// keep_greedily  alive[i]: no box before i that is alive meets it. One block; 64 boxes at a time: as many threads fetch the
+//                words by which these meet each other, one thread settles them in shared memory, a few instructions a box and
+//                none that waits for memory; then all threads drop what the survivors meet later, one word each
 //   bytes        the words of boxes that are kept, once
 // One variant of each, because the two are the split already: what is quadratic runs on all multiprocessors and leaves bits,
 // and what has to go box by box, by definition of greedy, reads nothing else.
@@ -45,26 +46,31 @@ KERNEL overlap_bits(const double* boxes, const i64* classes, i64* bits, double t
 
 // `dropped` holds a bit for each box, cleared by the host.
 KERNEL keep_greedily(const i64* bits, i64* dropped, bool* alive, int n, int words) {
+  SHARED(u64, met, [64]);
   SHARED(u64, kept, [1]);
+  const int t = threadIdx.x;
   for (int first = 0; first < words; first++) {
     const int low = 64 * first, size = n - low < 64 ? n - low : 64;
-    if (threadIdx.x == 0) {
+    if (t < 64) met[t] = t < size ? (u64)bits[(i64)(low + t) * words + first] : 0;
+    __syncthreads();
+    if (t == 0) {
       u64 gone = (u64)dropped[first], stay = 0;
-      for (int b = 0; b < size; b++)
-        if (!(gone >> b & 1)) {
-          stay |= (u64)1 << b;
-          gone |= (u64)bits[(i64)(low + b) * words + first];
-        }
+#pragma unroll
+      for (int b = 0; b < 64; b++) {
+        const u64 free = ~gone >> b & 1;
+        stay |= free << b;
+        gone |= free ? met[b] : 0;
+      }
       kept[0] = stay;
     }
     __syncthreads();
     const u64 stay = kept[0];
-    if ((int)threadIdx.x < size) alive[low + threadIdx.x] = stay >> threadIdx.x & 1;
-    for (int w = first + 1 + threadIdx.x; w < words; w += blockDim.x) {
-      u64 met = 0;
+    if (t < size) alive[low + t] = stay >> t & 1;
+    for (int w = first + 1 + t; w < words; w += blockDim.x) {
+      u64 later = 0;
       for (int b = 0; b < size; b++)
-        if (stay >> b & 1) met |= (u64)bits[(i64)(low + b) * words + w];
-      dropped[w] |= (i64)met;
+        if (stay >> b & 1) later |= (u64)bits[(i64)(low + b) * words + w];
+      dropped[w] |= (i64)later;
     }
     __syncthreads();
   }

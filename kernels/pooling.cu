@@ -5,9 +5,15 @@
 //   bytes                every x about once (overlaps come from cache), y and index written once
 //   ties                 the first in row-major order wins; NaN wins over everything
 //   variants             one: neighbours share what their windows overlap through the first-level cache
+// max_pool2d_adjoint     gx[p, i] = sum of gy over the outputs whose maximum lies at i: scatter_planes, below, where the
+//                        windows are known, and its third variant: a gather. Only windows over a place can have named it
+//   mapping              one thread for ROWS places, one below the other: it reads each output of the windows over them once,
+//                        and neighbouring threads read and write neighbouring columns
+//   bytes                gy and index about once (overlaps come from cache), gx written once; nothing is cleared before
+//   order                that of the outputs, as in sum_links
 // gather_planes          y[p, i] = x[p, index[p, i]], 0 where the index is negative; one thread for each output, one variant,
 //                        because nothing is read twice
-// scatter_planes         its adjoint, in two variants
+// scatter_planes         its adjoint for any indices, in two variants
 //   scatter_planes_atomic  1. literal: one thread for each output, float atomics; one step, and not reproducible
 //   link_planes, sum_links 2. deterministic. Which outputs hit a place is not known before, so there are two steps:
 //     link_planes        one thread for each output puts it on the list of its place (in any order: integer atomics)
@@ -44,6 +50,36 @@ KERNEL max_pool2d(const real* x, real* y, int* index, int h, int w, int oh, int 
     }
   y[i] = best;
   if (index) index[i] = where;
+}
+
+constexpr int ROWS = 4;
+
+// A window with gaps covers less than its extent; which places it does cover, the index says.
+KERNEL max_pool2d_adjoint(const real* gy, const int* index, real* gx, int h, int w, int oh, int ow, int rtaps, int rstride,
+                          int rpadding, int rstep, int ctaps, int cstride, int cpadding, int cstep, i64 count) {
+  const i64 i = global_index();
+  if (i >= count) return;
+  const Split column = split(i, w), strip = split(column.quotient, (h + ROWS - 1) / ROWS);
+  const int c = column.rest, first = strip.rest * ROWS, last = first + ROWS < h ? first + ROWS - 1 : h - 1;
+  const int tall = (rtaps - 1) * rstep + 1, wide = (ctaps - 1) * cstep + 1, place = first * w + c;
+  const int start = outputs_over(first, h, oh, tall, rstride, rpadding).start;
+  const int stop = outputs_over(last, h, oh, tall, rstride, rpadding).stop;
+  const Range columns = outputs_over(c, w, ow, wide, cstride, cpadding);
+  acc sum[ROWS] = {};
+  for (int r = start; r < stop; r++) {
+    const i64 row = (strip.quotient * oh + r) * ow;
+    for (int o = columns.start; o < columns.stop; o++) {
+      const int at = index[row + o];
+      const acc g = acc(gy[row + o]);
+#pragma unroll
+      for (int k = 0; k < ROWS; k++)
+        if (at == place + k * w) sum[k] += g;
+    }
+  }
+  real* out = gx + strip.quotient * h * w + place;
+#pragma unroll
+  for (int k = 0; k < ROWS; k++)
+    if (first + k <= last) out[(i64)k * w] = real(sum[k]);
 }
 
 KERNEL gather_planes(const real* x, const int* index, real* y, int inputs, int outputs, i64 count) {

@@ -1,27 +1,36 @@
-// Pooling over regions of interest. Boxes are rows (image, x1, y1, x2, y2) in double; geometry is computed in double, as on
-// the CPU, because rounding to cells and the map's border are jumps.
+// Maximum pooling over regions of interest, and its adjoint; means are in roi_align.cu. Boxes are rows (image, x1, y1, x2, y2)
+// in double; geometry is computed in double, as on the CPU, because rounding to cells is a jump.
 //
+// box_fault          1 where a number of the boxes is not finite, 2 where the first is none of the images, else 0; one block
 // roi_pool           y[k, c, i, j] = max over the cells of bin (i, j); index = the flat index of that cell in x, -1: empty
-//   mapping          one thread for each bin and channel; bytes: each box's part of x, y and index once
+//   mapping          one thread for each bin and CHANNELS channels, which share the bin's geometry; bytes: each box's part of
+//                    x, y and index once. roi_pool_1 is the literal one, a thread for each output
 //   ties             the first in row-major order wins; NaN wins over everything
-// gather_bins        y[i] = x[index[i]], 0 where the index is negative (its adjoint is indexing.cu's add_runs)
-// roi_align          y[k, c, i, j] = mean over the bin's samples, or the sample `chosen`; a thread for each bin and channel
-// roi_align_choice   which sample of the bin is the greatest, the first among equals
-//                    One variant of each of these, because an output reads its own cells and few others read the same
-//
-// roi_align_adjoint_atomic  1. literal: one thread for each bin and channel spreads each sample over its four cells, with
-//                           float atomics; work in proportion to the samples, not reproducible
-// roi_align_adjoint         2. a gather, deterministic: sampling is separable, gx[n, c] = sum over k A_k^T gy[k, c] B_k, so
-//   roi_align_axis          first makes the matrices A (K, bins, cells) and the span of cells that each bin reaches;
-//   mapping                 then a thread for each cell and CHANNELS channels looks at the boxes of its image in order
-//   bytes                   the matrices once for each cell in their span (from cache), gy once for each cell of its bin
-//   cost                    N H W C / CHANNELS tests of a span for each box of the image (1000 boxes on 512 x 38 x 50:
-//                           61 million), each of them an early exit that whole warps take together
+// gather_bins        y[i] = x[index[i]], 0 where the index is negative; its adjoint is indexing.cu's add_runs, by a sort
+// roi_pool_adjoint   gx[i] = sum of gy over the bins whose index is i, those of the boxes in order: a gather, deterministic
+//   roi_pool_spans   first writes which cells each box covers: first row, rows, first column, columns
+//   mapping          a thread for each cell and CHANNELS channels looks at the boxes of its image; which bins of a box cover
+//                    the cell follows from whole numbers, and their indices say whether it won
+//   bytes            gx once; gy and index once for each cell of a bin, of which neighbours read the same (from cache)
+//   cost             N H W C / CHANNELS tests of a span for each box of the image, which whole warps leave together
 #include "common.cuh"
+#include "roi.cuh"
 #include "rounding.cuh"
-#include "split.cuh"
 
-#define CHANNELS 16
+constexpr int CHANNELS = 8, THREADS = 256;
+
+KERNEL box_fault(const real* boxes, int* fault, int images, i64 count) {
+  SHARED(int, scratch, [THREADS]);
+  int infinite = 0, strange = 0;
+  for (i64 i = threadIdx.x; i < count; i += blockDim.x) {
+    const acc v = acc(boxes[i]);
+    infinite |= !(v - v == 0);
+    strange |= i % 5 == 0 && !(v >= 0 && v < images && v == floor(v));
+  }
+  infinite = block_sum(infinite, scratch);
+  strange = block_sum(strange, scratch);
+  if (threadIdx.x == 0) *fault = infinite ? 1 : strange ? 2 : 0;
+}
 
 __device__ __forceinline__ i64 rounded(double value) {  // half away from zero
   return value >= 0 ? (i64)floor(value + 0.5) : -(i64)floor(-value + 0.5);
@@ -41,36 +50,37 @@ struct Bin {
   }
 };
 
-// The bin that an output belongs to: i = ((box C + channel) rows + row) columns + column.
-struct Place {
-  i64 box;
-  int channel, row, column;
-  __device__ Place(i64 i, int channels, int rows, int columns) {
-    const Split across = split(i, columns), down = split(across.quotient, rows), deep = split(down.quotient, channels);
-    box = deep.quotient;
-    channel = deep.rest;
-    row = down.rest;
-    column = across.rest;
+// The cells that a box covers along one axis, before it is clipped to the map; at least one.
+struct Span {
+  i64 start, size;
+  __device__ Span(double low, double high, double scale) {
+    start = rounded(product(low, scale));
+    const i64 cells = rounded(product(high, scale)) - start + 1;
+    size = cells > 1 ? cells : 1;
   }
 };
 
-KERNEL roi_pool(const real* x, const double* boxes, real* y, i64* index, double scale, bool overlapping, int channels,
-                int h, int w, int rows, int columns, i64 count) {
+// Whether a value takes the place of the best so far, the first of which is `any`.
+__device__ __forceinline__ bool better(acc value, acc best, bool any) {
+  return !any || value > best || (value != value && best == best);
+}
+
+KERNEL roi_pool_1(const real* x, const double* boxes, real* y, i64* index, double scale, bool overlapping, int channels,
+                  int h, int w, int rows, int columns, i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
-  const Place at(i, channels, rows, columns);
+  const Place at(i, channels, rows, columns, 1);
   const double* box = boxes + at.box * 5;
   const i64 base = ((i64)box[0] * channels + at.channel) * h * w;
-  const i64 left = rounded(product(box[1], scale)), top = rounded(product(box[2], scale));
-  const i64 right = rounded(product(box[3], scale)), bottom = rounded(product(box[4], scale));
-  const Bin down(at.row, rows, bottom - top + 1 > 1 ? bottom - top + 1 : 1, top, h, overlapping);
-  const Bin across(at.column, columns, right - left + 1 > 1 ? right - left + 1 : 1, left, w, overlapping);
+  const Span tall(box[2], box[4], scale), wide(box[1], box[3], scale);
+  const Bin down(at.row, rows, tall.size, tall.start, h, overlapping);
+  const Bin across(at.column, columns, wide.size, wide.start, w, overlapping);
   acc best = 0;
   i64 where = -1;
   for (int v = down.low; v < down.high; v++)
     for (int u = across.low; u < across.high; u++) {
       const acc value = acc(x[base + (i64)v * w + u]);
-      if (where < 0 || value > best || (value != value && best == best)) {
+      if (better(value, best, where >= 0)) {
         best = value;
         where = base + (i64)v * w + u;
       }
@@ -79,195 +89,98 @@ KERNEL roi_pool(const real* x, const double* boxes, real* y, i64* index, double 
   index[i] = where;
 }
 
+KERNEL roi_pool(const real* x, const double* boxes, real* y, i64* index, double scale, bool overlapping, int channels,
+                int h, int w, int rows, int columns, i64 count) {
+  const i64 i = global_index();
+  if (i >= count) return;
+  const Place at(i, channels, rows, columns, CHANNELS);
+  const double* box = boxes + at.box * 5;
+  const i64 base = ((i64)box[0] * channels + at.channel) * h * w;
+  const Span tall(box[2], box[4], scale), wide(box[1], box[3], scale);
+  const Bin down(at.row, rows, tall.size, tall.start, h, overlapping);
+  const Bin across(at.column, columns, wide.size, wide.start, w, overlapping);
+  const int here = channels - at.channel < CHANNELS ? channels - at.channel : CHANNELS, cells = h * w;
+  acc best[CHANNELS] = {};
+  int where[CHANNELS];
+  for (int q = 0; q < CHANNELS; q++) where[q] = -1;
+  for (int v = down.low; v < down.high; v++)
+    for (int u = across.low; u < across.high; u++) {
+      const real* cell = x + base + v * w + u;
+#pragma unroll
+      for (int q = 0; q < CHANNELS; q++) {
+        const acc value = q < here ? acc(cell[(i64)q * cells]) : acc(0);
+        if (better(value, best[q], where[q] >= 0)) {
+          best[q] = value;
+          where[q] = v * w + u;
+        }
+      }
+    }
+  const i64 bins = rows * columns, to = (at.box * channels + at.channel) * bins + at.row * columns + at.column;
+#pragma unroll
+  for (int q = 0; q < CHANNELS; q++)
+    if (q < here) {
+      y[to + q * bins] = real(best[q]);
+      index[to + q * bins] = where[q] < 0 ? -1 : base + (i64)q * cells + where[q];
+    }
+}
+
 KERNEL gather_bins(const real* x, const i64* index, real* y, i64 count) {
   const i64 i = global_index();
   if (i < count) y[i] = index[i] >= 0 ? x[index[i]] : real(0);
 }
 
-// One axis of a box on the map: where it starts, how long a bin is, and how many samples one has.
-struct Axis {
-  double start, step;
-  int samples;
-  __device__ Axis(double low, double high, double scale, bool aligned, int bins, int sampling) {
-    const double shift = aligned ? 0.5 : 0.0;
-    start = product(low, scale) - shift;
-    double size = product(high, scale) - shift - start;
-    if (!aligned && size < 1) size = 1;
-    step = size / bins;
-    samples = sampling > 0 ? sampling : step > 0 ? (int)ceil(step) : 0;
+// spans[j]: of the box that comes at j in the order by image.
+KERNEL roi_pool_spans(const double* boxes, const i64* order, i64* spans, double scale, i64 count) {
+  const i64 j = global_index();
+  if (j >= count) return;
+  const double* box = boxes + order[j] * 5;
+  const Span tall(box[2], box[4], scale), wide(box[1], box[3], scale);
+  spans[4 * j] = tall.start;
+  spans[4 * j + 1] = tall.size;
+  spans[4 * j + 2] = wide.start;
+  spans[4 * j + 3] = wide.size;
+}
+
+// a / b of numbers that are not negative, in 32 bits where they fit.
+__device__ __forceinline__ int quotient(i64 a, i64 b) {
+  return (a | b) >> 32 ? (int)(a / b) : (int)((unsigned)a / (unsigned)b);
+}
+
+// The bins that hold the cell `at` behind the box's first: without overlap the one in which it ends.
+struct Bins {
+  int first, last;
+  __device__ Bins(i64 at, i64 size, int bins, bool overlapping) {
+    last = quotient((at + 1) * bins - 1, size);
+    first = overlapping ? quotient(at * bins, size) : last;
   }
 };
 
-// Where a sample falls: between cell `at` (-1: outside, worth nothing) and the next, which has the weight `above`.
-struct Sample {
-  int at;
-  double above;
-  __device__ Sample(const Axis& axis, int p, int s, int limit) {
-    double position = axis.start + product(axis.step, p + (s + 0.5) / axis.samples);
-    at = -1;
-    above = 0;
-    if (!(position >= -1 && position <= limit)) return;
-    if (position < 0) position = 0;
-    at = (int)position;
-    if (at >= limit - 1) at = limit - 1;
-    else above = position - at;
-  }
-  // What cell `cell` counts for in it.
-  __device__ acc weight(int cell) const {
-    if (at < 0) return 0;
-    return cell == at ? acc(1 - above) : cell == at + 1 ? acc(above) : acc(0);
-  }
-};
-
-// Value between four cells; the neighbour behind the last row or column is not read.
-__device__ __forceinline__ acc interpolated(const real* plane, const Sample& v, const Sample& u, int w) {
-  if (v.at < 0 || u.at < 0) return 0;
-  const real* cell = plane + (i64)v.at * w + u.at;
-  const int right = u.above > 0, below = v.above > 0 ? w : 0;
-  const acc wu = acc(u.above), wv = acc(v.above);
-  const acc top = acc(cell[0]) * (1 - wu) + acc(cell[right]) * wu;
-  const acc bottom = acc(cell[below]) * (1 - wu) + acc(cell[below + right]) * wu;
-  return top * (1 - wv) + bottom * wv;
-}
-
-KERNEL roi_align(const real* x, const double* boxes, const i64* chosen, real* y, double scale, bool aligned, int sampling,
-                 int channels, int h, int w, int rows, int columns, i64 count) {
+// order, first, stop: the boxes by image (indexing.py: runs).
+KERNEL roi_pool_adjoint(const real* gy, const i64* index, const i64* spans, const i64* order, const i64* first,
+                        const i64* stop, real* gx, bool overlapping, int channels, int h, int w, int rows, int columns,
+                        i64 count) {
   const i64 i = global_index();
   if (i >= count) return;
-  const Place at(i, channels, rows, columns);
-  const double* box = boxes + at.box * 5;
-  const Axis down(box[2], box[4], scale, aligned, rows, sampling), across(box[1], box[3], scale, aligned, columns, sampling);
-  const real* plane = x + ((i64)box[0] * channels + at.channel) * h * w;
-  const int all = down.samples * across.samples, only = chosen ? (int)chosen[i] : -1;
-  acc sum = 0;
-  if (chosen) {
-    if (only >= 0) {
-      const Sample v(down, at.row, only / across.samples, h), u(across, at.column, only % across.samples, w);
-      sum = interpolated(plane, v, u, w);
-    }
-  } else {
-    for (int s = 0; s < down.samples; s++) {
-      const Sample v(down, at.row, s, h);
-      for (int t = 0; t < across.samples && v.at >= 0; t++)
-        sum += interpolated(plane, v, Sample(across, at.column, t, w), w);
-    }
-    sum /= acc(all > 0 ? all : 1);
-  }
-  y[i] = real(sum);
-}
-
-KERNEL roi_align_choice(const real* x, const double* boxes, i64* chosen, double scale, bool aligned, int sampling,
-                        int channels, int h, int w, int rows, int columns, i64 count) {
-  const i64 i = global_index();
-  if (i >= count) return;
-  const Place at(i, channels, rows, columns);
-  const double* box = boxes + at.box * 5;
-  const Axis down(box[2], box[4], scale, aligned, rows, sampling), across(box[1], box[3], scale, aligned, columns, sampling);
-  const real* plane = x + ((i64)box[0] * channels + at.channel) * h * w;
-  acc best = 0;
-  int where = -1;
-  for (int s = 0; s < down.samples; s++) {
-    const Sample v(down, at.row, s, h);
-    for (int t = 0; t < across.samples; t++) {
-      const acc value = interpolated(plane, v, Sample(across, at.column, t, w), w);
-      if (where < 0 || value > best || (value != value && best == best)) {
-        best = value;
-        where = s * across.samples + t;
-      }
-    }
-  }
-  chosen[i] = where;
-}
-
-KERNEL roi_align_adjoint_atomic(const real* gy, const double* boxes, const i64* chosen, real* gx, double scale, bool aligned,
-                                int sampling, int channels, int h, int w, int rows, int columns, i64 count) {
-  const i64 i = global_index();
-  if (i >= count) return;
-  const Place at(i, channels, rows, columns);
-  const double* box = boxes + at.box * 5;
-  const Axis down(box[2], box[4], scale, aligned, rows, sampling), across(box[1], box[3], scale, aligned, columns, sampling);
-  real* plane = gx + ((i64)box[0] * channels + at.channel) * h * w;
-  const int all = down.samples * across.samples;
-  const int first = chosen ? (int)chosen[i] : 0, stop = chosen ? (first < 0 ? first : first + 1) : all;
-  const acc g = acc(gy[i]) / acc(chosen || all == 0 ? 1 : all);
-  for (int s = first; s < stop; s++) {
-    const Sample v(down, at.row, s / across.samples, h), u(across, at.column, s % across.samples, w);
-    if (v.at < 0 || u.at < 0) continue;
-    for (int a = 0; a < (v.above > 0 ? 2 : 1); a++)
-      for (int b = 0; b < (u.above > 0 ? 2 : 1); b++)
-        atomicAdd(&plane[(i64)(v.at + a) * w + u.at + b], real(g * v.weight(v.at + a) * u.weight(u.at + b)));
-  }
-}
-
-// For bin p of box k along one axis: weights[k, p, cell] = its mean weight over the bin's samples (the host clears them);
-// low, high[k, p] = the cells it reaches, low > high where none. `low_at` is where a box holds this axis' lower corner.
-KERNEL roi_align_axis(const double* boxes, acc* weights, int* low, int* high, double scale, bool aligned, int sampling,
-                      int low_at, int bins, int cells, i64 count) {
-  const i64 i = global_index();
-  if (i >= count) return;
-  const Split at = split(i, bins);
-  const double* box = boxes + at.quotient * 5;
-  const Axis axis(box[low_at], box[low_at + 2], scale, aligned, bins, sampling);
-  acc* row = weights + i * cells;
-  int least = cells, most = -1;
-  for (int s = 0; s < axis.samples; s++) {
-    const Sample sample(axis, at.rest, s, cells);
-    if (sample.at < 0) continue;
-    const int last = sample.at + (sample.above > 0);
-    for (int cell = sample.at; cell <= last; cell++) row[cell] += sample.weight(cell) / acc(axis.samples);
-    least = sample.at < least ? sample.at : least;
-    most = last > most ? last : most;
-  }
-  low[i] = least;
-  high[i] = most;
-}
-
-// order, first, stop: the boxes by image (indexing.py: runs). spans (K, 4): the rows and columns that a box reaches.
-KERNEL roi_align_adjoint(const real* gy, const double* boxes, const i64* chosen, const acc* down, const acc* across,
-                         const int* spans, const i64* order, const i64* first, const i64* stop, real* gx, double scale,
-                         bool aligned, int sampling, int channels, int h, int w, int rows, int columns, i64 count) {
-  const i64 i = global_index();
-  if (i >= count) return;
-  const int groups = (channels + CHANNELS - 1) / CHANNELS, bins = rows * columns;
+  const int groups = (channels + CHANNELS - 1) / CHANNELS, bins = rows * columns, cells = h * w;
   const Split column = split(i, w), row = split(column.quotient, h), group = split(row.quotient, groups);
-  const int u = column.rest, v = row.rest, start = group.rest * CHANNELS;
-  const int here = channels - start < CHANNELS ? channels - start : CHANNELS;
-  const i64 n = group.quotient;
-  acc sum[CHANNELS];
-  for (int q = 0; q < CHANNELS; q++) sum[q] = 0;
+  const int start = group.rest * CHANNELS, here = channels - start < CHANNELS ? channels - start : CHANNELS;
+  const i64 n = group.quotient, place = (n * channels + start) * cells + row.rest * w + column.rest;
+  acc sum[CHANNELS] = {};
   for (i64 j = first[n]; j < stop[n]; j++) {
-    const i64 k = order[j];
-    const int* span = spans + 4 * k;
-    if (v < span[0] || v > span[1] || u < span[2] || u > span[3]) continue;
-    for (int r = 0; r < rows; r++) {
-      const acc a = down[(k * rows + r) * h + v];
-      if (a == 0) continue;
-      for (int c = 0; c < columns; c++) {
-        const acc b = across[(k * columns + c) * w + u];
-        if (b == 0) continue;
-        const i64 from = (k * channels + start) * bins + r * columns + c;
-        if (!chosen) {
+    const i64* span = spans + 4 * j;
+    const i64 v = row.rest - span[0], u = column.rest - span[2];
+    if (v < 0 || v >= span[1] || u < 0 || u >= span[3]) continue;
+    const Bins down(v, span[1], rows, overlapping), across(u, span[3], columns, overlapping);
+    const i64 base = (order[j] * channels + start) * bins;
+    for (int r = down.first; r <= down.last; r++)
+      for (int c = across.first; c <= across.last; c++) {
+        const i64 from = base + r * columns + c;
 #pragma unroll
-          for (int q = 0; q < CHANNELS; q++)
-            if (q < here) sum[q] += a * b * acc(gy[from + (i64)q * bins]);
-          continue;
-        }
-        const double* box = boxes + 5 * k;
-        const Axis axis_v(box[2], box[4], scale, aligned, rows, sampling);
-        const Axis axis_u(box[1], box[3], scale, aligned, columns, sampling);
-#pragma unroll
-        for (int q = 0; q < CHANNELS; q++) {
-          const int only = q < here ? (int)chosen[from + (i64)q * bins] : -1;
-          if (only < 0) continue;
-          const acc weight = Sample(axis_v, r, only / axis_u.samples, h).weight(v) *
-                             Sample(axis_u, c, only % axis_u.samples, w).weight(u);
-          if (weight != 0) sum[q] += weight * acc(gy[from + (i64)q * bins]);
-        }
+        for (int q = 0; q < CHANNELS; q++)
+          if (q < here && index[from + q * bins] == place + (i64)q * cells) sum[q] += acc(gy[from + q * bins]);
       }
-    }
   }
-  real* out = gx + ((n * channels + start) * h + v) * w + u;
 #pragma unroll
   for (int q = 0; q < CHANNELS; q++)
-    if (q < here) out[(i64)q * h * w] = real(sum[q]);
+    if (q < here) gx[place + (i64)q * cells] = real(sum[q]);
 }

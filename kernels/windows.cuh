@@ -12,11 +12,17 @@ __device__ __forceinline__ Range window(int o, int n, int out, int taps, int str
   return {first + skipped * step, stop < n ? stop : n, step};
 }
 
+// What numbers that are not negative give. A division is a long sequence of instructions; strides are seldom above two,
+// and a branch that all threads take alike costs one.
+__device__ __forceinline__ int quotient(int number, int stride) {
+  return stride == 1 ? number : stride == 2 ? number >> 1 : (int)((unsigned)number / (unsigned)stride);
+}
+
 // The same relation read backwards: the outputs whose windows cover input `i` (windows without gaps).
 __device__ __forceinline__ Range outputs_over(int i, int n, int out, int taps, int stride, int padding) {
   if (stride == 0) return {(int)((i64)i * out / n), (int)(((i64)(i + 1) * out + n - 1) / n), 1};
   const int before = i + padding - taps;  // the first window that covers i starts behind it
-  const int first = before < 0 ? 0 : before / stride + 1, stop = (i + padding) / stride + 1;
+  const int first = before < 0 ? 0 : quotient(before, stride) + 1, stop = quotient(i + padding, stride) + 1;
   return {first, stop < out ? stop : out, 1};
 }
 

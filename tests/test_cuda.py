@@ -30,7 +30,22 @@ def embed(device: str) -> Any:
     return weight.grad
 
 
-SUMS: dict[str, Callable[[str], Any]] = {"add_rows_atomic": embed}
+def unpool(device: str) -> Any:
+    x = mc.tensor(np.arange(1.0, 9).reshape(1, 2, 2, 2), device=device)
+    return mc.ops.max_unpool2d(x, mc.tensor(np.array([[[[0, 5], [2, 3]]] * 2]).reshape(1, 2, 2, 2), device=device), 2)
+
+
+def align(device: str) -> Any:
+    x = mc.tensor(np.ones((1, 2, 4, 4)), device=device, requires_grad=True)
+    mc.ops.roi_align(x, mc.tensor([[0.0, 0.0, 0.0, 3.0, 3.0]], device=device), 2).sum().backward()
+    return x.grad
+
+
+SUMS: dict[str, Callable[[str], Any]] = {
+    "add_rows_atomic": embed,
+    "scatter_planes_atomic": unpool,
+    "roi_align_adjoint_atomic": align,
+}
 
 
 @pytest.mark.skipif(emulator.compiler() is None, reason="needs a C++20 compiler")

@@ -13,6 +13,7 @@ from minicnn.backends.convolution import Problem
 from minicnn.backends.cuda import load_emulated, recording, seam, sources
 from minicnn.backends.cuda.convolution import finishing, implicit_gemm
 from minicnn.core.tensor import tensor
+from minicnn.core.windows import Window2d
 from minicnn.testing import parity
 from minicnn.testing.cases.case import all_cases
 
@@ -49,7 +50,7 @@ def record(folder: Path, stems: list[str], copies: int) -> set[str]:
 
 
 def _atomics(real: np.dtype[Any]) -> None:
-    """The scatters by atomics, with places that are hit several times."""
+    """The scatters by atomics, with places that are hit several times, and other variants that no op calls."""
     device = load_emulated()
     rng, array = np.random.default_rng(0), device.arrays.array
     gy = array(rng.standard_normal((2, 3, 4, 4)).astype(real))
@@ -59,6 +60,9 @@ def _atomics(real: np.dtype[Any]) -> None:
     boxes = array(np.array([[0, 1, 1, 7, 9], [1, 0, 2, 8, 8], [0, 2, 1, 9, 9.0]]))
     gy = array(rng.standard_normal((3, 2, 3, 2)).astype(real))
     device.roi.roi_align_adjoint_atomic(gy, boxes, (2, 2, 10, 11), 0.5, True, 2, None)
+    x = array(rng.standard_normal((2, 2, 10, 11)).astype(real))
+    device.roi.roi_pool_1(x, boxes, (3, 2), 0.5, True)
+    device.roi.roi_align_1(x, boxes, (3, 2), 0.5, True, 2, None)
 
 
 def _larger_than_cases(real: np.dtype[Any]) -> None:
@@ -69,11 +73,14 @@ def _larger_than_cases(real: np.dtype[Any]) -> None:
     def drawn(*shape: int) -> Any:
         return array(rng.standard_normal(shape).astype(real))
 
-    for view in ((1, 1, 1, 1, 1 << 14), (1, 2, 2, 3, 40)):  # a row in slices; several weights to a row
+    # a row in slices; one that a block does not hold, of packs and of single elements; several weights to a row
+    for view in ((1, 1, 1, 1, 1 << 14), (1, 1, 1, 1, 6000), (1, 1, 1, 1, 6001), (1, 2, 2, 3, 40), (1, 20, 1, 9, 1)):
         size = view[0] * view[1] * view[2] * view[3] * view[4]
         x, weight, bias = drawn(size), drawn(view[2] * view[3]), drawn(view[2] * view[3])
         _, mean, var = device.normalization.normalize(x, weight, bias, view, 1e-5)
         device.normalization.normalize_grad(drawn(size), x, weight, mean, var, view, 1e-5)
+        device.normalization.normalize_1(x, weight, bias, view, 1e-5)
+        device.normalization.normalize_grad_1(drawn(size), x, weight, mean, var, view, 1e-5)
     for rows, classes in ((2, 1030), (3, 40)):  # a block for each row, a warp
         z, labels = drawn(rows, classes), array(rng.integers(0, classes, (rows, 1)))
         device.softmax.softmax_grad(z, device.softmax.softmax(z, 1), 1)
@@ -81,6 +88,8 @@ def _larger_than_cases(real: np.dtype[Any]) -> None:
         device.losses.softmax_cross_entropy_grad(drawn(1).reshape(()), p, labels, None, -100, 0.1, 1.0)
     device.local_normalization.channel_window_sum(drawn(2, 5, 3), 2, 1)  # which second derivatives call
     device.average_pooling.adaptive_avg_pool2d(drawn(1, 2, 9, 9), (1, 1))
+    device.average_pooling.avg_pool2d_adjoint_1(drawn(1, 2, 3, 2), Window2d((3, 2), (2, 2), (1, 0)), (6, 5), True, None)
+    device.resample.resize_1(drawn(1, 2, 4, 5), (6, 3), "bilinear", False, (None, None), False)
     with seam.on(device.runtime):
         finishing.sum_parts(drawn(20, 3, 2, 3, 2).astype(sources.sum_type(real)), (3, 2, 3, 2), real)
     device.roi.gather_bins(drawn(1, 2, 4, 4), array(rng.integers(-1, 32, (2, 2, 3, 3))))
@@ -96,6 +105,9 @@ def _convolutions(real: np.dtype[Any]) -> None:
     problems = (
         Problem(1, 1, 3, 4, 6, 7, 6, 7, 3, 3, 1, 1, 1, 1),
         Problem(2, 2, 4, 4, 5, 5, 3, 3, 3, 3, 2, 2, 1, 1),
+        Problem(1, 2, 2, 4, 6, 5, 6, 5, 3, 3, 1, 1, 1, 1),  # a filter a channel: unrolled, of both strides, and not
+        Problem(2, 2, 2, 2, 7, 6, 4, 3, 5, 5, 2, 2, 2, 2),
+        Problem(1, 2, 2, 2, 6, 5, 5, 4, 2, 2),
         Problem(1, 1, 8, 4, 5, 4, 5, 4, 1, 1),  # whole rows of four
     )
     literal = implicit_gemm.of("_1", 0)

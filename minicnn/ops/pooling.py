@@ -41,6 +41,17 @@ class ScatterPlanes(Function):
         return GatherPlanes(self.index)(ggx)  # type: ignore[no-any-return]
 
 
+class MaxPool2dAdjoint(ScatterPlanes):
+    """The same onto the maxima of windows (``None``: adaptive ones), so that a place can look where it may be named."""
+
+    def __init__(self, index: Array, size: Shape, window: Window2d | None) -> None:
+        super().__init__(index, size)
+        self.window = window
+
+    def forward(self, gy: Array) -> Array:
+        return self.backend.pooling.max_pool2d_adjoint(gy, self.index, self.size, self.window)
+
+
 class MaxPool2d(Function):
     def __init__(self, window: Window2d, out: Shape, indices: bool) -> None:
         self.window, self.out, self.indices = window, out, indices
@@ -51,7 +62,7 @@ class MaxPool2d(Function):
         return y
 
     def backward(self, gy: Tensor) -> Tensor:
-        return ScatterPlanes(self.index, self.in_shapes[0][-2:])(gy)  # type: ignore[no-any-return]
+        return MaxPool2dAdjoint(self.index, self.in_shapes[0][-2:], self.window)(gy)  # type: ignore[no-any-return]
 
 
 class AdaptiveMaxPool2d(Function):
@@ -64,7 +75,7 @@ class AdaptiveMaxPool2d(Function):
         return y
 
     def backward(self, gy: Tensor) -> Tensor:
-        return ScatterPlanes(self.index, self.in_shapes[0][-2:])(gy)  # type: ignore[no-any-return]
+        return MaxPool2dAdjoint(self.index, self.in_shapes[0][-2:], None)(gy)  # type: ignore[no-any-return]
 
 
 def image_size(input: Tensor) -> tuple[int, int]:

@@ -23,39 +23,47 @@ class RoiPool(Function):
         self.size, self.scale, self.overlap = size, scale, overlap
 
     def forward(self, x: Array, boxes: Array) -> Array:
+        self.keep_inputs(1)
         y, self.index = self.backend.roi.roi_pool(x, boxes, self.size, self.scale, self.overlap)
         return y
 
     def backward(self, gy: Tensor) -> tuple[Tensor, None]:
-        return ScatterBins(self.index, self.in_shapes[0])(gy), None
+        (boxes,) = self.kept_inputs()
+        return ScatterBins(self.index, self.in_shapes[0], self.scale, self.overlap)(gy, boxes), None
 
 
 class GatherBins(Function):
-    """Values at flat indices, 0 where an index is -1."""
+    """Values at flat indices, 0 where an index is -1; the boxes and how bins lie in them are its adjoint's."""
 
-    def __init__(self, index: Array) -> None:
-        self.index = index
+    constants = _CONSTANT_BOXES
 
-    def forward(self, x: Array) -> Array:
+    def __init__(self, index: Array, scale: float, overlap: bool) -> None:
+        self.index, self.scale, self.overlap = index, scale, overlap
+
+    def forward(self, x: Array, boxes: Array) -> Array:
+        self.keep_inputs(1)
         return self.backend.roi.gather_bins(x, self.index)
 
-    def backward(self, gy: Tensor) -> Tensor:
-        out: Tensor = ScatterBins(self.index, self.in_shapes[0])(gy)
-        return out
+    def backward(self, gy: Tensor) -> tuple[Tensor, None]:
+        (boxes,) = self.kept_inputs()
+        return ScatterBins(self.index, self.in_shapes[0], self.scale, self.overlap)(gy, boxes), None
 
 
 class ScatterBins(Function):
     """Adjoint of GatherBins: cells that several bins picked add up."""
 
-    def __init__(self, index: Array, shape: Shape) -> None:
-        self.index, self.shape = index, shape
+    constants = _CONSTANT_BOXES
 
-    def forward(self, gy: Array) -> Array:
-        return self.backend.roi.scatter_bins(gy, self.index, self.shape)
+    def __init__(self, index: Array, shape: Shape, scale: float, overlap: bool) -> None:
+        self.index, self.shape, self.scale, self.overlap = index, shape, scale, overlap
 
-    def backward(self, g: Tensor) -> Tensor:
-        out: Tensor = GatherBins(self.index)(g)
-        return out
+    def forward(self, gy: Array, boxes: Array) -> Array:
+        self.keep_inputs(1)
+        return self.backend.roi.roi_pool_adjoint(gy, boxes, self.index, self.shape, self.scale, self.overlap)
+
+    def backward(self, g: Tensor) -> tuple[Tensor, None]:
+        (boxes,) = self.kept_inputs()
+        return GatherBins(self.index, self.scale, self.overlap)(g, boxes), None
 
 
 class RoiAlign(Function):
@@ -111,13 +119,10 @@ def _rows(op: str, input: Tensor, boxes: Tensor | Sequence[Tensor]) -> Tensor:
         boxes = _numbered(op, input, boxes)
     if boxes.ndim != 2 or boxes.shape[1] != 5:
         raise checks.value_error(op, "boxes must have shape (K, 5): image, x1, y1, x2, y2", input=input, boxes=boxes)
-    xp = boxes.device.xp
-    if not xp.isfinite(boxes.data).all():
-        raise checks.value_error(op, "boxes must be finite", input=input, boxes=boxes)
-    image = boxes.data[:, 0]
-    if ((image < 0) | (image >= input.shape[0]) | (image != xp.floor(image))).any():
+    fault = boxes.backend.roi.box_fault(boxes.data, input.shape[0])
+    if fault:
         message = f"column 0 of boxes must be an image number in 0..{input.shape[0] - 1}"
-        raise checks.value_error(op, message, input=input, boxes=boxes)
+        raise checks.value_error(op, "boxes must be finite" if fault == 1 else message, input=input, boxes=boxes)
     return boxes
 
 

@@ -294,6 +294,11 @@ def scatter_planes(gy: Array, index: Array, size: Shape) -> Array:
     return gx
 
 
+def max_pool2d_adjoint(gy: Array, index: Array, size: Shape, window: Window2d | None) -> Array:
+    """:func:`scatter_planes` onto the maxima of those windows (``None``: adaptive); here their indices say enough."""
+    return scatter_planes(gy, index, size)
+
+
 def last_writers(index: Array, size: Shape) -> Array:
     """The indices with -1 in place of all but the last of equal ones in a plane: what plain assignment keeps."""
     flat = _flat(index)

@@ -201,6 +201,14 @@ def _boxes(boxes: Array) -> Array:
     return np.ascontiguousarray(boxes, np.float64)
 
 
+def box_fault(boxes: Array, images: int) -> int:
+    """1 where a number is not finite, 2 where one of the first column is none of the images, 0 where all is well."""
+    if not np.isfinite(boxes).all():
+        return 1
+    image = boxes[:, 0]
+    return 2 * bool(((image < 0) | (image >= images) | (image != np.floor(image))).any())
+
+
 def roi_pool(x: Array, boxes: Array, size: Shape, scale: float, overlap: bool) -> tuple[Array, Array]:
     """Maximum over each bin of each box, and its flat index in ``x`` (-1 for an empty bin, worth 0)."""
     shape = (boxes.shape[0], x.shape[1], *size)
@@ -223,6 +231,11 @@ def scatter_bins(gy: Array, index: Array, shape: Shape) -> Array:
     if gy.size:
         _scatter_bins(np.ascontiguousarray(gy), index, gx)
     return gx
+
+
+def roi_pool_adjoint(gy: Array, boxes: Array, index: Array, shape: Shape, scale: float, overlap: bool) -> Array:
+    """:func:`scatter_bins` onto the maxima of those boxes; here their indices say enough."""
+    return scatter_bins(gy, index, shape)
 
 
 _NONE = np.empty((0, 0, 0, 0), np.int64)

@@ -8,6 +8,7 @@ from minicnn.backends.cuda import seam
 from minicnn.core.types import Array, Shape
 from minicnn.core.windows import Window2d
 
+_STRIP = 4  # rows of a thread of max_pool2d_adjoint: ROWS of the kernel
 ADAPTIVE = (0, 0, 0, 1)  # taps, stride, padding, step of an axis; stride 0 stands for adaptive windows
 
 
@@ -43,6 +44,15 @@ def gather_planes(x: Array, index: Array) -> Array:
     return y
 
 
+def scatter_planes_atomic(gy: Array, index: Array, size: Shape) -> Array:
+    """:func:`scatter_planes` in one step, in an order that changes from run to run."""
+    gx = seam.xp().zeros((*gy.shape[:-2], *size), gy.dtype)
+    sizes = prod(size), prod(gy.shape[-2:]), gy.size
+    seam.elementwise("pooling.scatter_planes_atomic", gy.size, seam.contiguous(gy), seam.contiguous(index), gx, *sizes)
+    return gx
+
+
+@seam.or_atomic(scatter_planes_atomic)
 def scatter_planes(gy: Array, index: Array, size: Shape) -> Array:
     """The adjoint: ``gx[n, c].flat[index[n, c, i]] += gy[n, c, i]``, negative indices dropped; deterministic."""
     gx = seam.empty((*gy.shape[:-2], *size), gy.dtype)
@@ -53,11 +63,13 @@ def scatter_planes(gy: Array, index: Array, size: Shape) -> Array:
     return gx
 
 
-def scatter_planes_atomic(gy: Array, index: Array, size: Shape) -> Array:
-    """:func:`scatter_planes` in one step, in an order that changes from run to run."""
-    gx = seam.xp().zeros((*gy.shape[:-2], *size), gy.dtype)
-    sizes = prod(size), prod(gy.shape[-2:]), gy.size
-    seam.elementwise("pooling.scatter_planes_atomic", gy.size, seam.contiguous(gy), seam.contiguous(index), gx, *sizes)
+def max_pool2d_adjoint(gy: Array, index: Array, size: Shape, window: Window2d | None) -> Array:
+    """:func:`scatter_planes` onto the maxima of those windows (``None``: adaptive ones): every place gathers."""
+    gx = seam.empty((*gy.shape[:-2], *size), gy.dtype)
+    axes = _sizes_of(window) if window else (*ADAPTIVE, *ADAPTIVE)
+    count = prod(gx.shape[:-2]) * -(-size[0] // _STRIP) * size[1]
+    args = seam.contiguous(gy), seam.contiguous(index), gx, *size, *gy.shape[-2:], *axes, count
+    seam.elementwise("pooling.max_pool2d_adjoint", count, *args)
     return gx
 
 

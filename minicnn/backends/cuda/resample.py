@@ -1,6 +1,7 @@
 """Resizing on the GPU, and its adjoint: one kernel that applies sparse taps (``kernels/resample.cu``)."""
 
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ import numpy as np
 from minicnn.backends import resampling
 from minicnn.backends.cuda import seam, sources
 from minicnn.core.types import Array, Shape
+
+_PLANES = 4  # that a thread resizes by the same taps: PLANES of the kernel
 
 Scales = tuple[float | None, float | None]
 
@@ -17,20 +20,36 @@ def resize(x: Array, out: Shape, mode: str, align_corners: bool, scales: Scales,
     return _apply(x, out, x.shape[-2:], out, (mode, align_corners, antialias, False), scales)
 
 
+def resize_1(x: Array, out: Shape, mode: str, align_corners: bool, scales: Scales, antialias: bool) -> Array:
+    """:func:`resize` with one thread for each number."""
+    return _apply(x, out, x.shape[-2:], out, (mode, align_corners, antialias, False), scales, literal=True)
+
+
 def resize_adjoint(gy: Array, size: Shape, mode: str, align_corners: bool, scales: Scales, antialias: bool) -> Array:
     """The adjoint of :func:`resize` on inputs of ``size``."""
     return _apply(gy, size, size, gy.shape[-2:], (mode, align_corners, antialias, True), scales)
 
 
 def _apply(
-    x: Array, size: Shape, inputs: Shape, outputs: Shape, how: tuple[str, bool, bool, bool], scales: Scales
+    x: Array,
+    size: Shape,
+    inputs: Shape,
+    outputs: Shape,
+    how: tuple[str, bool, bool, bool],
+    scales: Scales,
+    literal: bool = False,
 ) -> Array:
     y = seam.empty((*x.shape[:-2], *size), x.dtype)
     dtype = sources.sum_type(x.dtype).char
     runtime: Any = seam.runtime()
     axes = [_taps(runtime, n, o, how, s, dtype) for n, o, s in zip(inputs, outputs, scales, strict=True)]
-    args = seam.contiguous(x), y, *axes[0], *axes[1], *x.shape[-2:], *size, y.size
-    seam.elementwise("resample.resize", y.size, *args)
+    args = seam.contiguous(x), y, *axes[0], *axes[1], *x.shape[-2:], *size
+    if literal:
+        seam.elementwise("resample.resize_1", y.size, *args, y.size)
+    else:
+        planes = prod(x.shape[:-2])
+        count = -(-planes // _PLANES) * prod(size)
+        seam.elementwise("resample.resize", count, *args, planes, count)
     return y
 
 

@@ -26,7 +26,9 @@ def test_windows_of_every_kind(twins: Twins, window: Window2d, divisor: int | No
     x = RNG.standard_normal((2, 3, 14, 17)).astype(dtype)
     out = window.output_size("avg_pool2d", x.shape[-2:])
     y = twins.agree("average_pooling.avg_pool2d", x, window, out, counted, divisor)
-    twins.agree("average_pooling.avg_pool2d_adjoint", y, window, x.shape[-2:], counted, divisor)
+    gx = twins.agree("average_pooling.avg_pool2d_adjoint", y, window, x.shape[-2:], counted, divisor)
+    literal = twins.result("average_pooling.avg_pool2d_adjoint_1", y, window, x.shape[-2:], counted, divisor)
+    np.testing.assert_allclose(literal, gx, rtol=0, atol=1e-5 if dtype is np.float32 else 1e-13)
 
 
 @pytest.mark.parametrize("out", [(1, 1), (3, 4), (14, 17), (20, 5)])

@@ -39,5 +39,12 @@ def test_a_chain_of_boxes_drops_every_other_one(twins: Twins) -> None:
     assert kept.tolist() == list(range(0, 140, 2))
 
 
+def test_boxes_below_zero_and_turned_round(twins: Twins) -> None:
+    """Corners of either sign; some boxes have a negative side, which overlaps with nothing unless ends are counted."""
+    boxes = RNG.uniform(-9, 9, (130, 4))
+    for inclusive in (False, True):
+        twins.agree("boxes.nms", boxes, RNG.standard_normal(130), None, 0.2, inclusive)
+
+
 def test_no_boxes(twins: Twins) -> None:
     twins.agree("boxes.nms", np.zeros((0, 4)), np.zeros(0), None, 0.5, False)

@@ -18,12 +18,15 @@ Y = RNG.standard_normal((2, 3, 5, 4)).astype(np.float16)
 BOXES = np.array([[0, 0.3, 1.1, 5.2, 6.4], [1, 2.0, 2.0, 7.0, 9.5], [1, -3.0, 0.0, 4.0, 4.0]])
 CHOSEN = RNG.integers(-1, 4, (3, 3, 2, 2))
 BINS = RNG.standard_normal((3, 3, 2, 2)).astype(np.float16)
+POOL_INDEX = cpu.pooling.max_pool2d(X.astype(np.float32), WINDOW, (5, 4), True)[1]
+BOX_INDEX = cpu.roi.roi_pool(X.astype(np.float32), BOXES, (2, 2), 1.0, True)[1]
 RESIZE = ("bicubic", False, (None, None), False)
 
 CALLS: dict[str, tuple[Any, ...]] = {
     "pooling.max_pool2d": (X, WINDOW, (5, 4), True),
     "pooling.scatter_planes": (Y, RNG.integers(0, 80, Y.shape).astype(np.int32), (10, 8)),
     "pooling.gather_planes": (X, RNG.integers(-1, 80, Y.shape).astype(np.int32)),
+    "pooling.max_pool2d_adjoint": (Y, POOL_INDEX, (10, 8), WINDOW),
     "average_pooling.avg_pool2d": (X, WINDOW, (5, 4), True, None),
     "average_pooling.avg_pool2d_adjoint": (Y, WINDOW, (10, 8), False, None),
     "average_pooling.adaptive_avg_pool2d": (X, (1, 1)),
@@ -37,6 +40,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "roi.roi_pool": (X, BOXES, (2, 2), 1.0, True),
     "roi.gather_bins": (X, RNG.integers(-1, 480, BINS.shape)),
     "roi.scatter_bins": (BINS, RNG.integers(0, 480, BINS.shape), X.shape),
+    "roi.roi_pool_adjoint": (BINS, BOXES, BOX_INDEX, X.shape, 1.0, True),
     "roi.roi_align": (X, BOXES, (2, 2), 1.0, True, -1, None),
     "roi.roi_align_choice": (X, BOXES, (2, 2), 1.0, True, 2),
     "roi.roi_align_adjoint": (BINS, BOXES, X.shape, 1.0, True, 2, CHOSEN),

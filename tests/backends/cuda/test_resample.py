@@ -41,6 +41,15 @@ def test_every_mode_up_and_down(
         twins.agree("resample.resize_adjoint", y, size, *options)
 
 
+@pytest.mark.parametrize("planes", [1, 3, 4, 9])  # a thread takes 4
+def test_any_number_of_planes(twins: Twins, planes: int) -> None:
+    options = ("bicubic", False, (None, None), False)
+    x = np.random.default_rng(3).standard_normal((planes, 5, 6))
+    y = twins.agree("resample.resize", x, (8, 7), *options)
+    assert np.array_equal(twins.result("resample.resize_1", x, (8, 7), *options), y)
+    twins.agree("resample.resize_adjoint", y, (5, 6), *options)
+
+
 def test_no_images(twins: Twins) -> None:
     options = ("bilinear", False, (None, None), False)
     y = twins.agree("resample.resize", np.zeros((0, 3, 4, 4)), (8, 8), *options)

@@ -11,7 +11,7 @@ from minicnn.backends.cuda.sources import sum_type
 from minicnn.core.types import Array
 
 ERROR = 5e-6  # max |y - y64| / max |y64| in float32
-RUN, THREADS = 8, 256  # as in the kernel: taps of a block, and its threads
+RUN, THREADS, ROWS = 8, 256, 4  # as in the kernels: taps of a block, its threads, outputs of a thread
 
 
 def cannot(which: str, p: Problem) -> str | None:
@@ -34,14 +34,22 @@ def operations(which: str, p: Problem) -> int:
 def forward(x: Array, w: Array, bias: Array | None, p: Problem, relu: bool = False) -> Array:
     """``y = conv(x, w) + bias``, or ``max(y, 0)``."""
     y = seam.empty(p.y_shape, x.dtype)
-    seam.elementwise("depthwise.forward", y.size, x, w, bias, y, *p, relu, y.size)
+    if not square(p):
+        seam.elementwise("depthwise.forward", y.size, x, w, bias, y, *p, relu, y.size)
+        return y
+    count = p.images * p.out_channels * -(-p.out_h // ROWS) * p.out_w
+    seam.elementwise("depthwise.forward_square", count, x, w, bias, y, *p, relu, count)
     return y
 
 
 def input_grad(gy: Array, w: Array, p: Problem) -> Array:
     """Gradient of ``sum(gy * conv(x, w))`` by x."""
     gx = seam.empty(p.x_shape, gy.dtype)
-    seam.elementwise("depthwise.input_grad", gx.size, gy, w, gx, *p, gx.size)
+    if not square(p):
+        seam.elementwise("depthwise.input_grad", gx.size, gy, w, gx, *p, gx.size)
+        return gx
+    count = p.images * p.in_channels * -(-p.in_h // (ROWS if p.stride_h == 1 else 1)) * p.in_w
+    seam.elementwise("depthwise.input_grad_square", count, gy, w, gx, *p, count)
     return gx
 
 
@@ -49,12 +57,22 @@ def weight_grad(gy: Array, x: Array, p: Problem) -> Array:
     """Gradient of ``sum(gy * conv(x, w))`` by w."""
     parts, together = _parts(p)
     sums = seam.empty((parts, *p.w_shape), sum_type(gy.dtype))
-    seam.launch("depthwise.weight_grad", (p.out_channels, _runs(p), parts), THREADS, gy, x, sums, *p, together)
+    if square(p):
+        seam.launch("depthwise.weight_grad_square", (p.out_channels, parts), THREADS, gy, x, sums, *p, together)
+    else:
+        seam.launch("depthwise.weight_grad", (p.out_channels, _runs(p), parts), THREADS, gy, x, sums, *p, together)
     return sum_parts(sums, p.w_shape, gy.dtype)
 
 
+def square(p: Problem) -> bool:
+    """Whether the kernels with unrolled loops do it."""
+    sizes = (p.kernel_h, p.stride_h) == (p.kernel_w, p.stride_w) and p.dilation_h == p.dilation_w == 1
+    return sizes and p.kernel_h in (3, 5) and p.stride_h in (1, 2)
+
+
 def _runs(p: Problem) -> int:
-    return p.kernel_h * -(-p.kernel_w // RUN)
+    """Blocks for the taps of one filter."""
+    return 1 if square(p) else p.kernel_h * -(-p.kernel_w // RUN)
 
 
 def _parts(p: Problem) -> tuple[int, int]:
