@@ -11,7 +11,9 @@ from minicnn.core.device import device
 
 
 def why_not() -> str | None:
-    """The first missing link of the chain CuPy, driver, device, NVRTC, and what to do about it; None if all are there.
+    """The first missing link of the chain and what to do about it; None if all are there.
+
+    The chain is CuPy 14 or later, the driver, a visible device, CUDA's headers with NVRTC, and cuBLAS.
 
     Examples
     --------

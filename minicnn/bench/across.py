@@ -7,10 +7,10 @@ from typing import Any
 from minicnn.bench import peers, turns
 from minicnn.bench.conv import Report, Result
 from minicnn.bench.crossover import sizes
-from minicnn.bench.desk import Desk, contender
+from minicnn.bench.desk import Cannot, Desk, WorkError, contender
 from minicnn.bench.layers import Layer
 from minicnn.bench.machine import stamp
-from minicnn.bench.result import AUTO, WRONG, Row
+from minicnn.bench.result import AUTO, CANNOT, FAILED, WRONG, Row
 
 PROVIDER = "minicnn.bench.conv_works:provide"
 BATCHES = (1, 4, 16, 64, 256)  # images, for a small layer
@@ -65,7 +65,11 @@ def measure(
 
 def _prepared(row: Row, desk: Desk, layer: Layer, samples: int, transfers: bool) -> bool:
     line = f"{layer.name} {layer.notation}"
-    chosen = desk.ask("resolve", layer=line, which=row.which, algorithm=AUTO, max_error=None)["name"]
+    try:
+        chosen = desk.ask("resolve", layer=line, which=row.which, algorithm=AUTO, max_error=None)["name"]
+    except (Cannot, WorkError) as error:
+        row.verdict, row.why = CANNOT if isinstance(error, Cannot) else FAILED, str(error)
+        return False
     facts: dict[str, Any] | None = turns.prepare(
         row, desk, row.contender, layer=line, which=row.which, dtype=row.dtype, algorithm=chosen, samples=samples,
         transfers=transfers,

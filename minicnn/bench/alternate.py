@@ -7,6 +7,7 @@ seconds that took. A process that is not running waits for a line on its standar
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -20,12 +21,14 @@ from minicnn.core import checks
 class Contender:
     """A name and the command that serves it (a program that calls :func:`serve`).
 
-    ``environment`` holds changes to ours for it; ``None`` unsets a variable.
+    ``environment`` holds changes to ours for it; ``None`` unsets a variable. An answer that takes longer than
+    ``patience`` seconds never comes: a kernel hangs, say.
     """
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str | None] = field(default_factory=dict)
+    patience: float | None = None
 
 
 @dataclass
@@ -76,6 +79,7 @@ class Process:
 
     def __init__(self, contender: Contender) -> None:
         self.name = contender.name
+        self.patience = contender.patience
         try:
             self.pipe = subprocess.Popen(  # noqa: S603 - the caller's own command
                 contender.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -89,9 +93,21 @@ class Process:
 
     def _answer(self) -> str:
         assert self.pipe.stdout is not None
-        line = self.pipe.stdout.readline().strip()
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            self.pipe.kill()
+
+        timer = threading.Timer(self.patience or 0.0, end)
+        if self.patience is not None:
+            timer.start()
+        try:
+            line = self.pipe.stdout.readline().strip()
+        finally:
+            timer.cancel()
         if not line:
-            raise self._failure("stopped")
+            raise self._failure(f"did not answer in {self.patience:.0f} s" if late.is_set() else "stopped")
         return line
 
     def _failure(self, problem: str) -> RuntimeError:
@@ -127,7 +143,8 @@ class Process:
             self.pipe.wait(patience)
         except subprocess.TimeoutExpired:
             self.pipe.kill()
-            self.pipe.wait()
+            with suppress(subprocess.TimeoutExpired):  # a driver may wait for a kernel that never ends
+                self.pipe.wait(10.0)
         self.pipe.stdout.close()
 
 

@@ -12,7 +12,7 @@ from minicnn.bench import gate, peers, roofline, turns
 from minicnn.bench.desk import Cannot, Desk, WorkError, contender
 from minicnn.bench.layers import Layer
 from minicnn.bench.machine import stamp
-from minicnn.bench.result import AUTO, CANNOT, EXACT, SMALL_ERROR, WRONG, Row, dump
+from minicnn.bench.result import AUTO, BEST, CANNOT, EXACT, FAILED, OK, SMALL_ERROR, WRONG, Row, dump
 from minicnn.bench.summary import PEERS, means
 from minicnn.core import checks
 from minicnn.core.device import device as find_device
@@ -94,7 +94,7 @@ def measure(plan: Plan, report: Report = lambda rows, result: None, kept: Sequen
             return stack.enter_context(closing(Desk(entrant)))
 
         roof = desk("machine", "minicnn.bench.roofline:provide")
-        result.roof = roofline.measure(roof, plan.dtype)
+        result.roof = roofline.best({}, roof, plan.dtype)
         names = [peers.OURS, *(name for name in plan.peers if not peers.missing(name))]
         desks = {name: desk(name, "minicnn.bench.conv_works:provide") for name in names}
         for layer in plan.layers:
@@ -104,8 +104,7 @@ def measure(plan: Plan, report: Report = lambda rows, result: None, kept: Sequen
                 rows = _work(plan, layer, which, desks)
                 result.rows += rows
                 report(rows, result)
-        again = roofline.measure(roof, plan.dtype)
-        result.roof = {unit: max(value, again[unit]) for unit, value in result.roof.items()}
+        result.roof = roofline.best(result.roof, roof, plan.dtype)
     return result
 
 
@@ -118,6 +117,7 @@ def _work(plan: Plan, layer: Layer, which: str, desks: dict[str, Desk]) -> list[
     }
     rows: list[Row] = []
     entrants: turns.Entrants = {}
+    prepared: dict[str, int] = {}  # in which of its desk's processes
     ours = desks[peers.OURS]
     wanted = [(ours, name, marks) for name, marks in _chosen(plan, layer, which, ours, rows, about)]
     wanted += [(desks[name], "", []) for name in plan.peers if name in desks]
@@ -127,10 +127,24 @@ def _work(plan: Plan, layer: Layer, which: str, desks: dict[str, Desk]) -> list[
         key = f"{desk.name} {algorithm}"
         if _prepare(plan, layer, row, desk, key):
             entrants[key] = row, desk
+        prepared[key] = desk.started
+
+    def again(key: str) -> bool:
+        row, desk = entrants[key]
+        return _prepare(plan, layer, row, desk, key)
+
+    for key in [key for key, (_, desk) in entrants.items() if prepared[key] != desk.started]:
+        if not again(key):
+            entrants.pop(key)
     absent = [name for name in plan.peers if name not in desks]
     rows += [Row(**about, contender=name, verdict=CANNOT, why=str(peers.missing(name))) for name in absent]
-    turns.time_rows(entrants, rounds=plan.rounds, seconds=plan.seconds, steady=plan.steady)
+    turns.time_rows(entrants, rounds=plan.rounds, seconds=plan.seconds, steady=plan.steady, again=again)
     turns.drop(desks)
+    timed = [row for row in rows if row.contender == peers.OURS and row.verdict == OK and row.rounds]
+    if not plan.tf32:
+        timed = [row for row in timed if not row.algorithm.endswith("_tf32")]  # it rounds, which was not asked for
+    if timed:
+        min(timed, key=lambda row: row.median).marks.append(BEST)
     return rows
 
 
@@ -153,7 +167,8 @@ def _chosen(
                 resolved = desk.ask("resolve", layer=line, which=which, algorithm=name, max_error=most)["name"]
                 marks.setdefault(resolved, []).append(mark)
         except (Cannot, WorkError) as error:
-            rows.append(Row(**about, contender=desk.name, algorithm=asked, verdict=CANNOT, why=str(error)))
+            verdict = CANNOT if isinstance(error, Cannot) else FAILED
+            rows.append(Row(**about, contender=desk.name, algorithm=asked, verdict=verdict, why=str(error)))
     return list(marks.items())
 
 
@@ -167,5 +182,5 @@ def _prepare(plan: Plan, layer: Layer, row: Row, desk: Desk, key: str) -> bool:
         return False
     if facts["wrong"]:
         row.verdict, row.why = WRONG, f"error {row.error:.1e}, at most {row.bound:.1e} is allowed"
-    row.marks += facts.get("marks", [])
+    row.marks += [mark for mark in facts.get("marks", []) if mark not in row.marks]
     return not facts["wrong"]

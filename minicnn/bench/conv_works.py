@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,13 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
         kept.clear()
         asked.clear()
 
-    return {"prepare": prepare, "resolve": resolve, "algorithms": algorithms, "drop": drop}
+    served: dict[str, Handler] = {"prepare": prepare, "resolve": resolve, "algorithms": algorithms, "drop": drop}
+    return served | ({"alive": partial(_alive, peer)} if elsewhere else {})
+
+
+def _alive(peer: Any) -> Answer:
+    peer.clock(lambda: None, 1)  # waits for what was launched before, which may still fail
+    return {}
 
 
 def _computing(peer: Any, make: Callable[[Layer], Callable[..., Any]]) -> gate.Compute:

@@ -17,6 +17,7 @@ from minicnn.bench.alternate import Contender, Process
 
 Answer = dict[str, Any]
 PAUSE = 0.01
+PATIENCE = 120.0  # seconds for an answer of a GPU's process, compiling within: a kernel that hangs never ends
 
 
 class Cannot(Exception):  # noqa: N818 - not an error of the program: a work that this contender does not offer
@@ -46,13 +47,15 @@ def contender(
     environment["OMP_WAIT_POLICY"] = None if spin else "passive"
     environment |= peers.ENVIRONMENT.get(name, {})
     asked = name if device == "cpu" else f"{name}@{device}"
-    return Contender(name, [sys.executable, "-m", "minicnn.bench.worker", provider, asked, count], environment)
+    command = [sys.executable, "-m", "minicnn.bench.worker", provider, asked, count]
+    return Contender(name, command, environment, PATIENCE if device == "cuda" else None)
 
 
 class Desk:
     """The parent's end: asks, and turns refusals and failures into exceptions.
 
-    A process that dies is reported once and started anew for the next request.
+    A process that dies is reported once and started anew for the next request; so is one that says that after this
+    failure it can do nothing any more. ``started`` counts them: what an earlier one had prepared is gone.
     """
 
     def __init__(self, contender: Contender) -> None:
@@ -60,6 +63,7 @@ class Desk:
         self.contender = contender
         self._pause = 0.0 if contender.environment.get("OMP_WAIT_POLICY") == "passive" else PAUSE
         self._process: Process | None = None
+        self.started = 0
 
     def ask(self, do: str, **request: Any) -> Answer:
         """The answer to one request.
@@ -75,6 +79,7 @@ class Desk:
             time.sleep(self._pause)
         try:
             if self._process is None:
+                self.started += 1
                 self._process = Process(self.contender)
             reply: Answer = json.loads(self._process.ask(json.dumps({"do": do, **request})))
         except (RuntimeError, ValueError) as error:
@@ -82,6 +87,8 @@ class Desk:
             raise WorkError(str(error)) from None
         if "cannot" in reply:
             raise Cannot(reply["cannot"])
+        if reply.get("over"):
+            self.close()
         if "error" in reply:
             raise WorkError(f"bench: contender {self.name!r} failed in {do!r}: {reply['error']}")
         answer: Answer = reply["answer"]
@@ -101,7 +108,8 @@ class Desk:
 def answer(handlers: Mapping[str, Callable[..., Answer]]) -> None:
     """The contender's end: answer requests until the input ends.
 
-    What a library prints goes to standard error, so that it cannot be taken for an answer.
+    What a library prints goes to standard error, so that it cannot be taken for an answer. A handler ``alive`` is asked
+    after each failure: where it fails too, as everything does on a GPU after an illegal access, the answer says so.
     """
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
         os.dup2(2, 1)
@@ -117,7 +125,17 @@ def _handle(handlers: Mapping[str, Callable[..., Answer]], request: dict[str, An
     except Cannot as refusal:
         return {"cannot": str(refusal)}
     except Exception as error:  # noqa: BLE001 - whatever a library raises becomes a row of the report
-        return {"error": f"{type(error).__name__}: {error}"}
+        if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("minicnn"):
+            return {"cannot": f"not measured: {error.name} is not installed"}
+        return {"error": f"{type(error).__name__}: {error}", "over": not _alive(handlers)}
+
+
+def _alive(handlers: Mapping[str, Callable[..., Answer]]) -> bool:
+    try:
+        handlers.get("alive", dict)()
+    except Exception:  # noqa: BLE001 - idem
+        return False
+    return True
 
 
 def _say(out: IO[str], text: str) -> None:

@@ -29,9 +29,11 @@ PACKAGES = ("numpy", "numba", "scipy", "torch", "tinygrad", "mygrad", "autograd"
 
 @cache
 def code() -> str:
-    """A hash of the package's sources: two results with the same one measured the same code."""
+    """A hash of the package's sources and the CUDA kernels: two results with the same one measured the same code."""
+    from minicnn.backends.cuda import sources
+
     digest = hashlib.blake2s(digest_size=6)
-    for source in sorted(Path(__file__).parents[1].rglob("*.py")):
+    for source in [*sorted(Path(__file__).parents[1].rglob("*.py")), *sorted(sources.folder().glob("*.cu*"))]:
         digest.update(source.read_bytes())
     return digest.hexdigest()
 

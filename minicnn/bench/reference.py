@@ -1,6 +1,6 @@
 """Convolution by its definition in float64, in NumPy alone: what every contender is checked against.
 
-``whole`` computes every number of a small layer, one tap of the kernel at a time; ``sample`` a grid of numbers of a
+``whole`` computes every number of a small layer, image by image as a matrix product; ``sample`` a grid of numbers of a
 layer of any size, by gathering what each of them sums. They share no code with any contender.
 """
 
@@ -16,27 +16,22 @@ Index = tuple[Array, ...]
 
 def whole(which: str, a: Array, b: Array, p: Problem) -> Array:
     """All of a pass: ``forward(x, w)``, ``input_grad(gy, w)``, ``weight_grad(gy, x)``, in float64."""
-    g = p.groups
+    g, area = p.groups, p.out_h * p.out_w
     if which == "forward":
-        x, w = _padded(a.astype(np.float64), p), _by_group(b.astype(np.float64), g)
-        y = np.zeros((p.images, g, p.out_channels // g, p.out_h * p.out_w))
+        x, w = _padded(a.astype(np.float64), p), b.astype(np.float64).reshape(g, p.out_channels // g, -1)
+        return np.stack([w @ _columns(image, p) for image in x]).reshape(p.y_shape)
+    gradients = a.astype(np.float64).reshape(p.images, g, p.out_channels // g, area)
+    if which == "weight_grad":
+        pairs = zip(gradients, _padded(b.astype(np.float64), p), strict=True)
+        found = [gy @ _columns(image, p).transpose(0, 2, 1) for gy, image in pairs]
+        return np.sum(found, axis=0).reshape(p.w_shape)
+    w = b.astype(np.float64).reshape(g, p.out_channels // g, -1).transpose(0, 2, 1)
+    padded = _padded(np.zeros(p.x_shape), p)
+    for gy, image in zip(gradients, padded, strict=True):
+        columns = (w @ gy).reshape(p.in_channels, p.kernel_h, p.kernel_w, p.out_h, p.out_w)
         for i, j, tap in _taps(p):
-            y += w[:, :, :, i, j] @ _columns(x[tap], p)
-        return y.reshape(p.y_shape)
-    if which == "input_grad":
-        gy, w = a.astype(np.float64), _by_group(b.astype(np.float64), g)
-        gy = gy.reshape(p.images, g, p.out_channels // g, p.out_h * p.out_w)
-        padded = _padded(np.zeros(p.x_shape), p)
-        for i, j, tap in _taps(p):
-            rows = w[:, :, :, i, j].transpose(0, 2, 1) @ gy
-            padded[tap] += rows.reshape(p.images, p.in_channels, p.out_h, p.out_w)
-        return padded[:, :, p.top : p.top + p.in_h, p.left : p.left + p.in_w]
-    gy, x = a.astype(np.float64), _padded(b.astype(np.float64), p)
-    gy = gy.reshape(p.images, g, p.out_channels // g, p.out_h * p.out_w)
-    gw = np.empty((g, p.out_channels // g, p.in_channels // g, p.kernel_h, p.kernel_w))
-    for i, j, tap in _taps(p):
-        gw[:, :, :, i, j] = (gy @ _columns(x[tap], p).transpose(0, 1, 3, 2)).sum(axis=0)
-    return gw.reshape(p.w_shape)
+            image[tap] += columns[:, i, j]
+    return padded[:, :, p.top : p.top + p.in_h, p.left : p.left + p.in_w]
 
 
 def sample(which: str, a: Array, b: Array, p: Problem, count: int, seed: int = 0) -> tuple[Index, Array]:
@@ -131,7 +126,7 @@ def _padded(x: Array, p: Problem) -> Array:
 
 
 def _taps(p: Problem) -> list[tuple[int, int, tuple[slice, ...]]]:
-    """Each tap, and where it meets the padded input over all windows."""
+    """Each tap, and where it meets a padded image over all windows."""
     every = slice(None)
     taps: list[tuple[int, int, tuple[slice, ...]]] = []
     for i in range(p.kernel_h):
@@ -139,13 +134,13 @@ def _taps(p: Problem) -> list[tuple[int, int, tuple[slice, ...]]]:
             top, left = i * p.dilation_h, j * p.dilation_w
             rows = slice(top, top + (p.out_h - 1) * p.stride_h + 1, p.stride_h)
             cols = slice(left, left + (p.out_w - 1) * p.stride_w + 1, p.stride_w)
-            taps.append((i, j, (every, every, rows, cols)))
+            taps.append((i, j, (every, rows, cols)))
     return taps
 
 
-def _columns(met: Array, p: Problem) -> Array:
-    return met.reshape(p.images, p.groups, p.in_channels // p.groups, p.out_h * p.out_w)
-
-
-def _by_group(w: Array, groups: int) -> Array:
-    return w.reshape(groups, w.shape[0] // groups, *w.shape[1:])
+def _columns(image: Array, p: Problem) -> Array:
+    """What each window of a padded image holds, a column a window, by group."""
+    met = np.empty((p.in_channels, p.kernel_h, p.kernel_w, p.out_h, p.out_w))
+    for i, j, tap in _taps(p):
+        met[:, i, j] = image[tap]
+    return met.reshape(p.groups, -1, p.out_h * p.out_w)

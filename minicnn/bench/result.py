@@ -7,7 +7,7 @@ from typing import Any
 from minicnn.bench.alternate import interval
 
 OK, WRONG, CANNOT, FAILED = "ok", "WRONG", "cannot", "failed"
-AUTO, EXACT = "auto", "auto, small error"  # the marks of the rows that a summary is made of
+AUTO, EXACT, BEST = "auto", "auto, small error", "best of ours"  # the marks of the rows that a summary is made of
 SMALL_ERROR = 5e-6
 WITH_FORWARD, FORWARD_KEPT = "with forward", "forward kept"  # how a library without a pass alone does a gradient
 UNCHECKED = "unchecked"  # the mark of a row of ours that nothing was compared with

@@ -1,7 +1,8 @@
 """From rows to the few numbers one quotes: geometric means of the ratio to PyTorch, and the worst layer.
 
-Twice: for the automatic choice, and for the automatic choice among the algorithms whose error is at most 5e-6. A layer
-without a valid time of both libraries is named, since a mean over the rest would be a better one.
+For the automatic choice, for the automatic choice among the algorithms whose error is at most 5e-6, and for the
+fastest of those that were timed; pass by pass, and for the fastest over all passes too. A layer without a valid time of
+both libraries is named, since a mean over the rest would be a better one.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,11 +11,12 @@ from typing import Any
 
 from minicnn.bench.layers import parse
 from minicnn.bench.peers import OURS
-from minicnn.bench.result import AUTO, EXACT, OK, Row
+from minicnn.bench.result import AUTO, BEST, EXACT, OK, Row
 from minicnn.bench.stats import geometric_mean, ratio
 
 PEER = "torch"
 PEERS = (PEER, "torch-kept")  # against which means are taken, where they took part
+ALL_PASSES = "all passes"
 BETTER = 1.05  # an algorithm that is this much faster than the chosen one is named
 
 
@@ -49,27 +51,38 @@ class Mean:
 
 
 def means(rows: Sequence[Row], peer: str = PEER) -> list[Mean]:
-    """Per mark, set of layers and pass. Empty if the peer was not measured."""
+    """Per mark, set of layers and pass. Empty if the peer was not measured.
+
+    That of the fastest of ours only where several of a pass were timed, and over all passes too.
+    """
     theirs = {row.key: row for row in rows if row.contender == peer}
     sets: dict[str, Callable[[Row], bool]] = {
         "all": lambda row: True, "3x3 stride 1": three_by_three,
         "3x3 stride 1, dense": lambda row: three_by_three(row) and "groups" not in row.shape,
     }
     found = []
-    for mark in (AUTO, EXACT):
+    passes = list(dict.fromkeys(row.which for row in rows))
+    for mark in (AUTO, EXACT, BEST) if _several(rows) else (AUTO, EXACT):
         for over, belongs in sets.items():
-            for which in dict.fromkeys(row.which for row in rows):
+            for which in [*passes, ALL_PASSES] if mark == BEST else passes:
                 mean = Mean(mark, which, over, peer)
-                for key in dict.fromkeys(row.key for row in rows if row.which == which and belongs(row)):
+                for key in dict.fromkeys(row.key for row in rows if which in {row.which, ALL_PASSES} and belongs(row)):
+                    name = " ".join(key) if which == ALL_PASSES else key[0]
                     other = theirs.get(key)
                     ours = next((row for row in rows if row.key == key and mark in row.marks), None)
                     if ours and other and ours.verdict == other.verdict == OK:
-                        mean.ratios[key[0]] = ratio(other.rounds, ours.rounds)[0]
+                        mean.ratios[name] = ratio(other.rounds, ours.rounds)[0]
                     else:
-                        mean.missing.append(key[0])
+                        mean.missing.append(name)
                 if mean.ratios:
                     found.append(mean)
     return found
+
+
+def _several(rows: Sequence[Row]) -> bool:
+    """Whether a work was timed with more than one of our algorithms."""
+    timed = [row.key for row in rows if row.contender == OURS and row.rounds]
+    return len(timed) > len(set(timed))
 
 
 def three_by_three(row: Row) -> bool:

@@ -58,7 +58,7 @@ def measure(table: Table, report: Report = lambda rows, result: None, kept: Sequ
 
         machine = desk("machine", "minicnn.bench.roofline:provide") if table.roof else None
         if machine:
-            result.roof = roofline.measure(machine, "float32")
+            result.roof = roofline.best({}, machine, "float32")
         names = [peers.OURS, *(name for name in table.peers if not peers.missing(name))]
         desks = {name: desk(name, table.provider) for name in names}
         for work in table.works:
@@ -69,8 +69,7 @@ def measure(table: Table, report: Report = lambda rows, result: None, kept: Sequ
                 result.rows += rows
                 report(rows, result)
         if machine:
-            again = roofline.measure(machine, "float32")
-            result.roof = {unit: max(value, again[unit]) for unit, value in result.roof.items()}
+            result.roof = roofline.best(result.roof, machine, "float32")
     return result
 
 

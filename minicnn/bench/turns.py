@@ -28,8 +28,14 @@ def prepare(row: Row, desk: Desk, key: str, **request: Any) -> dict[str, Any] | 
     return facts
 
 
-def time_rows(entrants: Entrants, *, rounds: int, seconds: float, steady: float | None) -> None:
-    """Time all entrants in turns and enter their rounds."""
+def time_rows(
+    entrants: Entrants, *, rounds: int, seconds: float, steady: float | None,
+    again: Callable[[str], bool] = lambda key: False,
+) -> None:  # fmt: skip
+    """Time all entrants in turns and enter their rounds.
+
+    ``again`` prepares the work of a key once more in a new process, where one of another algorithm ended the old one.
+    """
     while entrants:
         runners = {key: _runner(row, desk, key) for key, (row, desk) in entrants.items()}
         try:
@@ -38,8 +44,9 @@ def time_rows(entrants: Entrants, *, rounds: int, seconds: float, steady: float 
             row, desk = entrants.pop(lost.key)
             row.verdict, row.why = FAILED, str(lost)
             for key in [key for key, (_, other) in entrants.items() if other is desk]:  # its process is a new one
-                other, _ = entrants.pop(key)
-                other.verdict, other.why = FAILED, f"the process of {row.algorithm or row.contender} died"
+                if not again(key):
+                    other, _ = entrants.pop(key)
+                    other.verdict, other.why = FAILED, f"the process of {row.algorithm or row.contender} died"
             continue
         for key, timing in timings.items():
             entrants[key][0].rounds = timing.rounds

@@ -47,8 +47,8 @@ def add_to(kinds: Any) -> None:
         default=("forward", "input_grad", "weight_grad"), help="forward, input_grad, weight_grad (default: all)",
     )
     parser.add_argument(
-        "--algorithm", metavar="NAME", nargs="+", default=["auto"],
-        help="names of algorithms, auto, or all that can do a pass (default: auto)",
+        "--algorithm", metavar="NAME", nargs="+",
+        help="names of algorithms, auto, or all that can do a pass (default: auto; with --device all)",
     )
     parser.add_argument(
         "--peers", metavar="LIBRARY", nargs="*", default=["torch"],
@@ -75,8 +75,9 @@ def command(options: argparse.Namespace) -> int:
         chosen = [layer for layer in chosen if any(text in layer.name for text in options.only)]
         if not chosen:
             raise ValueError(f"bench: no layer's name contains {' or '.join(options.only)}")
+    algorithms = options.algorithm or (["auto"] if options.device == "cpu" else ["all"])
     plan = conv.Plan(
-        chosen, options.passes, options.algorithm, options.peers, options.dtype, options.device, options.threads,
+        chosen, options.passes, algorithms, options.peers, options.dtype, options.device, options.threads,
         options.rounds, options.seconds, max_error=options.max_error, samples=options.samples, spin=options.spin,
         tf32=options.tf32,
     )

@@ -9,7 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from minicnn.cli import gpu_child
 from minicnn.cli.gpu_task import ALGORITHMS, Task
+
+_OF_A_RUN = {"passed", "partial", "troubles", "missing", "acceptance"}  # the next run of a stage judges anew
+PACKAGES = ("minicnn", "numpy", "numba", "scipy", "cupy-cuda12x", "cupy-cuda13x", "torch", "torchvision")
+SLOWER = 20  # the emulated device, which is there to try the command itself
 
 _EPILOG = """\
 stages:
@@ -41,8 +46,11 @@ def add_to(subparsers: Any) -> None:
         "--only", metavar="TEXT", nargs="+", default=(), help="only ops, layers and nets with this text"
     )
     parser.add_argument(
-        "--algorithm", metavar="NAME", nargs="+", default=list(ALGORITHMS),
-        help="ours, for each layer of the suite: names, auto, or all, which takes longer (default: auto implicit_gemm)",
+        "--algorithm",
+        metavar="NAME",
+        nargs="+",
+        default=list(ALGORITHMS),
+        help=f"ours, for each layer of the suite: names, auto, or all (default: {' '.join(ALGORITHMS)})",
     )
     parser.add_argument("--again", action="store_true", help="measure also what the file holds (as after a change)")
     parser.add_argument(
@@ -86,7 +94,7 @@ def command(options: argparse.Namespace) -> int:
             stages.setdefault(name, {"passed": None, "not measured": str(error), "time": today})
         _write(options.out, record)
         raise
-    machine = stamp(("minicnn", "numpy", "numba", "cupy-cuda12x", "cupy-cuda13x", "torch"), options.device)
+    machine = stamp(PACKAGES, options.device)
     failed = False
     for name in wanted:
         about = {"machine": machine, "asked": _asked(name, options)}
@@ -97,23 +105,36 @@ def command(options: argparse.Namespace) -> int:
         facts = _run(name, options, earlier, about, record)
         failed |= not facts["passed"]
         print(f"{name}: {'passed' if facts['passed'] else 'FAILED'} in {facts['seconds']:.0f} s", flush=True)
-        for trouble in facts.get("troubles", []):
+        for trouble in [*facts.get("troubles", []), *facts.get("missing", [])]:
             print(f"  {trouble}")
+    _tell(stages)
     print(f"the result is in {options.out}")
     if options.markdown:
         options.markdown.write_text(_page(stages), encoding="utf-8")
     return 1 if failed else 0
 
 
+def _tell(stages: dict[str, Any]) -> None:
+    """What is promised of a GPU, and what the file says of it."""
+    from minicnn.cli.gpu_acceptance import of_kernels, of_nets, of_suite, told
+
+    kernels, nets = stages.get("kernels", {}), stages.get("nets", {})
+    measured = kernels.get("acceptance", of_kernels(kernels)), nets.get("acceptance", of_nets(nets))
+    print("\nwhat is promised of a GPU:")
+    for text in told([*of_suite(stages), *measured[0], *measured[1]]):
+        print(f"  {text}")
+
+
 def _run(
     name: str, options: argparse.Namespace, earlier: dict[str, Any], about: dict[str, Any], record: dict[str, Any]
 ) -> dict[str, Any]:
     """One stage, with the file written after each of its parts and at its end."""
-    from minicnn.cli.gpu_stages import STAGES
+    from minicnn.cli.gpu_stages import LIMITS, STAGES
 
     start = time.monotonic()
+    limit = LIMITS[name] * (SLOWER if options.device == "cuda-emulated" else 1)
     before = earlier["seconds"] if earlier.get("partial") else 0.0
-    so_far = {part: kept for part, kept in earlier.items() if part not in {"passed", "partial", "troubles"}}
+    so_far = {part: kept for part, kept in earlier.items() if part not in _OF_A_RUN}
 
     def write(facts: dict[str, Any]) -> dict[str, Any]:
         seconds = round(before + time.monotonic() - start, 1)
@@ -127,9 +148,9 @@ def _run(
         write({**so_far, "passed": None, "partial": "cut off: run the stage again, and it goes on from here"})
 
     try:
-        facts = STAGES[name](Task(options.device, options.only, options.algorithm, earlier, save))
-    except Exception as error:  # noqa: BLE001 - the later stages must still have their turn
-        facts = {**so_far, "passed": False, "troubles": [f"{type(error).__name__}: {error}"]}
+        facts = gpu_child.run(STAGES[name], Task(options.device, options.only, options.algorithm, earlier, save), limit)
+    except RuntimeError as error:
+        facts = {**so_far, "passed": False, "troubles": [str(error)]}
     return write(facts)
 
 
@@ -140,8 +161,8 @@ def _asked(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _of_this_machine(stage: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
-    """An earlier result, if it answers the same on the same machine with the same packages; else nothing."""
-    same = ("device", "processor", "cores", "system", "python", "packages")
+    """An earlier result, if it answers the same of the same code on the same machine with the same packages."""
+    same = ("device", "processor", "cores", "system", "python", "packages", "minicnn")
     before, now = stage.get("machine", {}), about["machine"]
     if stage.get("asked") != about["asked"] or any(before.get(name) != now.get(name) for name in same):
         return {}

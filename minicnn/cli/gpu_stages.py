@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from minicnn.cli.gpu_kernels import kernels
 from minicnn.cli.gpu_nets import nets
-from minicnn.cli.gpu_task import Facts, Task, host
+from minicnn.cli.gpu_pool import PROCESSES, give_up, spread
+from minicnn.cli.gpu_task import ABSENT, Facts, Task, absent, host
 
-PROCESSES = 8  # at most: the CPU's kernels compile in them, and each holds a context on the device
+SO_FAR, SAVED = "so far", 10.0  # under this name, and so often in seconds, results of cases are saved
+RIGHT = {"", "PASS", "no gradient"}  # what a result of a case ends with if nothing is wrong
 HALF = {"float16": 1e-2, "bfloat16": 8e-2}  # largest difference from float32, over the largest number of a result
 
 
@@ -42,7 +45,9 @@ def parity(task: Task) -> Facts:
 
     _compile_for_the_cpu(task)
     jobs = [(case, dtype, task.device) for case in _cases(task) for dtype in dtypes()]
-    found = list(_spread(_parity, jobs, lambda job: (*job[:2], 0.0, "the process died")))
+    found = _results(task, _parity, jobs, lambda job, why: (*job[:2], 0.0, why))
+    missing = Counter(trouble for *_, trouble in found if trouble.startswith(ABSENT))
+    found = [result for result in found if not result[-1].startswith(ABSENT)]
     errors: dict[str, dict[str, float | None]] = {}  # None: a case failed
     for case, dtype, error, trouble in found:
         op = errors.setdefault(case.partition("/")[0], {})
@@ -50,7 +55,8 @@ def parity(task: Task) -> Facts:
         op[dtype] = None if trouble or worst is None else max(worst, error)
     troubles = [f"{case} {dtype}: {trouble}" for case, dtype, _, trouble in found if trouble]
     bounds = {"relative": RELATIVE, "absolute": ABSOLUTE, "looser": LOOSER}
-    return {"checks": len(jobs), "troubles": troubles, "tolerance": bounds, "errors": errors, "passed": not troubles}
+    facts = {"checks": len(found), "troubles": troubles, "tolerance": bounds, "errors": errors}
+    return facts | _judged(facts, missing, len(jobs))
 
 
 def _parity(job: tuple[str, str, str]) -> tuple[str, str, float, str]:
@@ -61,6 +67,8 @@ def _parity(job: tuple[str, str, str]) -> tuple[str, str, float, str]:
     all_cases()
     try:
         found = room.compare(CASES[case], dtype, device)
+    except ModuleNotFoundError as error:
+        return case, dtype, 0.0, absent(error)
     except Exception as error:  # noqa: BLE001 - one op that fails must not end the report
         return case, dtype, 0.0, _said(error, device)
     return case, dtype, found.error, found.trouble
@@ -70,10 +78,21 @@ def gradients(task: Task) -> Facts:
     """The gradient checker on every differentiable case, computed on the device, to its declared order."""
     _compile_for_the_cpu(task)
     jobs = [(case, task.device) for case in _cases(task)]
-    found = list(_spread(_gradient, jobs, lambda job: (job[0], "the process died")))
+    found = _results(task, _gradient, jobs, lambda job, why: (job[0], why))
     judged = [(case, verdict) for case, verdict in found if verdict != "no gradient"]
+    missing = Counter(verdict for _, verdict in judged if verdict.startswith(ABSENT))
+    judged = [(case, verdict) for case, verdict in judged if not verdict.startswith(ABSENT)]
     troubles = [f"{case}: {verdict}" for case, verdict in judged if verdict != "PASS"]
-    return {"checks": len(judged), "troubles": troubles, "passed": not troubles}
+    return _judged({"checks": len(judged), "troubles": troubles}, missing, len(jobs))
+
+
+def _judged(facts: Facts, missing: Counter[str], jobs: int) -> Facts:
+    """A stage passes where nothing is wrong; if nothing could be compared, it says nothing."""
+    if missing:
+        facts["missing"] = [f"{count} cases {why}" for why, count in missing.items()]
+    if jobs and not facts["checks"]:
+        facts["troubles"] = [*facts["troubles"], *facts.get("missing", [])]
+    return {**facts, "passed": not facts["troubles"]}
 
 
 def _gradient(job: tuple[str, str]) -> tuple[str, str]:
@@ -92,67 +111,64 @@ def _gradient(job: tuple[str, str]) -> tuple[str, str]:
             moved(case.function, device), sample.args, kwargs=sample.kwargs, order=case.order, seed=0,
             constants=case.constants, flat=bool(case.flat),
         )  # fmt: skip
+    except ModuleNotFoundError as error:
+        return name, absent(error)
     except Exception as error:  # noqa: BLE001 - idem
         return name, _said(error, device)
     return name, str(report.verdict)
 
 
-def _cases(task: Task) -> list[str]:
-    from minicnn.testing.cases.case import all_cases
+def _results(task: Task, work: Callable[[Any], Any], jobs: Sequence[Any], lost: Callable[[Any, str], Any]) -> list[Any]:
+    """A result of each job, which begins as the job does and ends with what is wrong.
 
-    return task.chosen([case.id for case in all_cases()])
+    What there is so far is saved now and then; an earlier run's is kept where nothing is wrong in it.
+    """
+    kept = {tuple(result[: len(jobs[0]) - 1]): result for result in task.kept.get(SO_FAR, ()) if result[-1] in RIGHT}
+    found = [kept[job[:-1]] for job in jobs if job[:-1] in kept]
+    saved = time.monotonic()
+    missing = [job for job in jobs if job[:-1] not in kept]
+    for result in spread(work, missing, lost, alone=task.device == "cuda"):
+        found.append(result)
+        if time.monotonic() > saved + SAVED:
+            task.save({SO_FAR: list(found)})
+            saved = time.monotonic()
+    return found
+
+
+def _cases(task: Task) -> list[str]:
+    """The cases asked for, in turns over what they test: neighbours in time then compile other kernels."""
+    from minicnn.testing.cases.case import all_cases
+    from minicnn.testing.warmup import stem_of
+
+    met = Counter[str]()
+    turns = {}
+    for case in all_cases():
+        stem = stem_of(case)
+        turns[case.id] = met[stem]
+        met[stem] += 1
+    return sorted(task.chosen(list(turns)), key=lambda name: turns[name])
 
 
 def _compile_for_the_cpu(task: Task) -> None:
     """From a cold cache, before all cases: each process would compile for itself what it meets first."""
     from minicnn.testing.warmup import is_warm, warm_up
 
-    if not task.only and not is_warm():
-        for _ in warm_up(min(PROCESSES, os.cpu_count() or 1)):
-            pass
+    with suppress(ModuleNotFoundError):  # what it cannot compile, the cases cannot use either, and they say so
+        if not task.only and not is_warm():
+            for _ in warm_up(min(PROCESSES, os.cpu_count() or 1)):
+                pass
 
 
 def _said(error: Exception, device: str) -> str:
-    """The error as text. One that took the device's context with it ends the process: nothing works there again."""
+    """The error as text. One that took the device's context with it ends the worker, once it has told."""
     if device == "cuda":
         import minicnn as mc
 
         try:
             mc.cuda.synchronize()
         except Exception:  # noqa: BLE001 - an illegal access, say: CUDA reports it for ever after
-            os._exit(1)
+            give_up()
     return f"{type(error).__name__}: {error}"
-
-
-def _spread(task: Callable[[Any], Any], jobs: Sequence[Any], lost: Callable[[Any], Any]) -> Iterator[Any]:
-    """The task on all jobs, in several processes; one that ends its process is tried once more alone, then ``lost``."""
-    count = min(PROCESSES, os.cpu_count() or 1, len(jobs) // 16)
-    if count < 2:
-        yield from map(task, jobs)
-        return
-    again = []
-    for job, result in _in_pool(task, jobs, count):
-        if result is None:
-            again.append(job)
-        else:
-            yield result
-    for job in again:
-        ((_, result),) = _in_pool(task, [job], 1)
-        yield lost(job) if result is None else result
-
-
-def _in_pool(task: Callable[[Any], Any], jobs: Sequence[Any], count: int) -> list[tuple[Any, Any]]:
-    """Jobs with their results, None where the process died (a dead process takes the jobs that wait with it)."""
-    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
-        tasks = [(job, pool.submit(task, job)) for job in jobs]
-        return [(job, _result(future)) for job, future in tasks]
-
-
-def _result(future: Future[Any]) -> Any:
-    try:
-        return future.result()
-    except BrokenExecutor:
-        return None
 
 
 def half(task: Task) -> Facts:
@@ -210,3 +226,4 @@ def _half_step(device: str, half: str | None) -> dict[str, Any]:
 STAGES: dict[str, Callable[[Task], Facts]] = {
     "smoke": smoke, "parity": parity, "gradients": gradients, "half": half, "kernels": kernels, "nets": nets,
 }  # fmt: skip
+LIMITS = {"smoke": 120.0, "parity": 300.0, "gradients": 300.0, "half": 120.0, "kernels": 480.0, "nets": 480.0}

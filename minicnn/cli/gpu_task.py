@@ -11,7 +11,11 @@ if TYPE_CHECKING:
     from minicnn.bench.result import Row
 
 Facts = dict[str, Any]
-ALGORITHMS = ("auto", "implicit_gemm")  # of ours, that a layer is timed with: the choice, and the one without gains
+ALGORITHMS = (  # of ours, that a layer is timed with: the choice, and all that do it in float32 and in reasonable time
+    "auto", "im2col", "implicit_gemm", "pointwise", "depthwise", "winograd", "winograd_f2",
+)  # fmt: skip
+ABSENT = "not measured: "
+OF_THE_CPU = ("numba", "scipy", "threadpoolctl")  # packages that its kernels need, and the device's do not
 FINE = {"ok", "cannot"}  # verdicts of rows that no trouble comes from
 
 
@@ -57,18 +61,43 @@ def peers(device: str) -> tuple[str, ...]:
     return () if device != "cuda" or room.missing("torch") else ("torch",)
 
 
+def absent(error: ModuleNotFoundError) -> str:
+    """What a case says that needs a package which is not there; any other module that is missing is a fault."""
+    name = str(error.name).partition(".")[0]
+    return f"{ABSENT}{name} is not installed" if name in OF_THE_CPU else f"{type(error).__name__}: {error}"
+
+
 def host(tensor: Any) -> Any:
     """A Tensor's values as a host array."""
     return tensor.detach().numpy()
 
 
 def troubles_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What went wrong in the rows of a result, in words."""
-    return [
-        " ".join(f"{r['work']} {r['which']} {r['contender']} {r['algorithm']}".split()) + f": {r['why']}"
-        for r in rows
-        if r["verdict"] not in FINE
-    ]
+    """What went wrong in the rows of a result, in words: rows that failed, and works that ours has no time of."""
+    told = [f"{_name(row)}: {row['why']}" for row in rows if row["verdict"] not in FINE]
+    for work, of_it in _works(rows).items():
+        if not any(map(_is_ours, of_it)) and all(row["verdict"] in FINE for row in of_it):
+            reasons = [row["why"] for row in of_it if row["contender"].startswith("minicnn") and row["why"]]
+            told.append(f"{' '.join(work)}: no result of ours: {(reasons or ['not tried'])[0]}")
+    return told
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return " ".join(f"{row['work']} {row['which']} {row['contender']} {row['algorithm']}".split())
+
+
+def _works(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
+    """The rows of each work and pass."""
+    found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault((row["work"], row["which"]), []).append(row)
+    return found
+
+
+def _is_ours(row: Mapping[str, Any]) -> bool:
+    """Whether a row shows that our code ran on the device."""
+    name: str = row["contender"]
+    return bool(row["verdict"] == "ok") and name.startswith("minicnn") and name != "minicnn cpu"
 
 
 def measured(task: Task, name: str, part: Part, found: Mapping[str, Any]) -> Facts | None:
@@ -79,7 +108,7 @@ def measured(task: Task, name: str, part: Part, found: Mapping[str, Any]) -> Fac
     from minicnn.bench.result import dump
 
     earlier = task.kept.get(name, {"rows": []})
-    kept = _right(earlier["rows"])
+    kept = _right(earlier["rows"])  # what failed is tried again
     if earlier.get("complete") and len(kept) == len(earlier["rows"]):
         return dict(earlier)
 
@@ -91,8 +120,7 @@ def measured(task: Task, name: str, part: Part, found: Mapping[str, Any]) -> Fac
 
 
 def _right(rows: Sequence[dict[str, Any]]) -> list[Row]:
-    """The rows of those works in which nothing failed."""
+    """The rows of those works in which nothing failed, and ours ran."""
     from minicnn.bench.result import read
 
-    failed = {(row["work"], row["which"]) for row in rows if row["verdict"] not in FINE}
-    return [read(row) for row in rows if (row["work"], row["which"]) not in failed]
+    return [read(dict(row)) for of_it in _works(rows).values() if not troubles_of(of_it) for row in of_it]

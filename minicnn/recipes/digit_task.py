@@ -89,6 +89,18 @@ def load(settings: Settings, options: Options) -> tuple[data.ArrayDataset, data.
     return parts[0], parts[1]
 
 
+def prepare(build: Callable[[], Any], settings: Settings, options: Options) -> tuple[Any, Any, data.ArrayDataset]:
+    """The network, the batches it learns from, and the held-out part, as the seed has them, on the device."""
+    rng.manual_seed(options.seed)
+    learn, held_out = load(settings, options)
+    model = build()
+    batches: Any = data.DataLoader(learn, settings.batch_size, shuffle=True, num_workers=1)
+    if options.device != "cpu":
+        model.to(options.device)
+        batches = data.DeviceLoader(batches, options.device)
+    return model, batches, held_out
+
+
 def train(
     name: str,
     build: Callable[[], Any],
@@ -109,11 +121,7 @@ def train(
         Classes (N,) from outputs (N, K).
     """
     epochs = options.epochs or settings.epochs
-    rng.manual_seed(options.seed)
-    learn, held_out = load(settings, options)
-    model = build()
-    if options.device != "cpu":
-        model.to(options.device)
+    model, batches, held_out = prepare(build, settings, options)
     optimizer = optim.SGD(
         model.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
     )
@@ -131,9 +139,6 @@ def train(
         checkpoint_every=settings.checkpoint_every,
         config={"recipe": name, "preset": options.preset, "seed": options.seed, **vars(settings), "epochs": epochs},
     )
-    batches: Any = data.DataLoader(learn, settings.batch_size, shuffle=True, num_workers=1)
-    if options.device != "cpu":
-        batches = data.DeviceLoader(batches, options.device)
     history = trainer.fit(batches, epochs, evaluate=data.DataLoader(held_out, 256), resume=options.resume)
     images, labels = held_out.arrays
     outputs = judge(model, images)

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -183,3 +184,12 @@ def test_misuse_is_named_before_anything_starts(tmp_path):
     with pytest.raises(ValueError, match="bench: rounds must be at least 1, got 0"):
         alternate([scripted("a", 1.0, log)], rounds=0)
     assert not log.exists()
+
+
+def test_a_contender_that_never_answers_is_ended():
+    start = time.monotonic()
+    hangs = "print('ready', flush=True); import time; time.sleep(600)"
+    contender = Contender("stuck", [sys.executable, "-S", "-c", hangs], patience=1.0)
+    with pytest.raises(RuntimeError, match="'stuck' did not answer in 1 s"):
+        alternate([contender], rounds=1, seconds=0.1)
+    assert time.monotonic() - start < 30

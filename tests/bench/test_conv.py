@@ -184,13 +184,14 @@ class FakeDesk:
     """Answers without a process: every repetition takes a scripted time."""
 
     def __init__(self, name, seconds, fail=()):
-        self.name, self.seconds, self.fail, self.asked = name, seconds, dict(fail), []
+        self.name, self.seconds, self.fail, self.asked, self.started = name, seconds, dict(fail), [], 1
 
     def ask(self, do, **request):
         self.asked.append((do, request))
         algorithm = request.get("algorithm") or request.get("key", "").partition(" ")[2]
         problem = self.fail.get((do, algorithm))
         if problem:
+            self.started += "over" in str(problem)
             raise problem
         if do == "resolve":
             auto = "direct" if request["max_error"] else "winograd"
@@ -218,7 +219,7 @@ def work(algorithms=("auto",), fail=(), names=("torch",)):
 
 def test_the_automatic_choice_is_measured_with_and_without_the_bound():
     rows = work()
-    assert rows["minicnn", "winograd"].marks == ["auto"]
+    assert rows["minicnn", "winograd"].marks == ["auto", "best of ours"]
     assert rows["minicnn", "direct"].marks == ["auto, small error"]
     assert rows["minicnn", "winograd"].median == pytest.approx(0.01)
     assert rows["torch", ""].rounds == pytest.approx([0.03] * 3)
@@ -240,20 +241,41 @@ def test_a_wrong_result_has_no_time():
 
 def test_refusals_and_failures_are_rows():
     fail = {
-        ("resolve", "fft"): desk.WorkError("only stride 1"), ("prepare", "naive"): desk.WorkError("boom"),
-        ("prepare", "im2col"): desk.Cannot("never"),
+        ("resolve", "fft"): desk.Cannot("only stride 1"), ("resolve", "tiled"): desk.WorkError("it died"),
+        ("prepare", "naive"): desk.WorkError("boom"), ("prepare", "im2col"): desk.Cannot("never"),
     }
-    rows = work(("fft", "naive", "im2col", "direct"), fail)
+    rows = work(("fft", "tiled", "naive", "im2col", "direct"), fail)
     assert (rows["minicnn", "fft"].verdict, rows["minicnn", "fft"].why) == (CANNOT, "only stride 1")
+    assert (rows["minicnn", "tiled"].verdict, rows["minicnn", "tiled"].why) == (FAILED, "it died")
     assert (rows["minicnn", "naive"].verdict, rows["minicnn", "naive"].why) == (FAILED, "boom")
     assert rows["minicnn", "im2col"].verdict == CANNOT
     assert rows["minicnn", "direct"].verdict == OK
 
 
-def test_one_that_dies_while_it_is_timed_leaves_the_other_library_its_time():
+def test_what_was_prepared_in_a_process_that_another_ended_is_prepared_again():
+    layer = layers.parse("l 2x3x9x9 -> 4, 3x3 padding 1")
+    plan = conv.Plan([layer], algorithms=("direct", "naive"), peers=(), rounds=3, seconds=0.01)
+    place = FakeDesk("minicnn", {"direct": 0.02}, {("prepare", "naive"): desk.WorkError("over")})
+    direct, naive = conv._work(plan, layer, "forward", {"minicnn": place})
+    assert (direct.verdict, naive.verdict) == (OK, FAILED)
+    prepared = [request["algorithm"] for do, request in place.asked if do == "prepare"]
+    assert prepared == ["direct", "naive", "direct"]
+
+
+def test_the_fastest_of_ours_is_marked_but_not_one_that_rounds_unasked():
+    assert work(("winograd", "direct"))["minicnn", "winograd"].marks == ["named", "best of ours"]
+    layer = layers.parse("l 2x3x9x9 -> 4, 3x3 padding 1")
+    for tf32, best in ((False, "direct"), (True, "gemm_tf32")):
+        plan = conv.Plan([layer], algorithms=("direct", "gemm_tf32"), peers=(), rounds=3, seconds=0.01, tf32=tf32)
+        desks = {"minicnn": FakeDesk("minicnn", {"direct": 0.02, "gemm_tf32": 0.01})}
+        rows = conv._work(plan, layer, "forward", desks)
+        assert [row.algorithm for row in rows if "best of ours" in row.marks] == [best]
+
+
+def test_one_that_dies_while_it_is_timed_leaves_the_others_their_time():
     rows = work(("naive", "direct"), {("run", "naive"): desk.WorkError("stopped")})
     assert rows["minicnn", "naive"].verdict == FAILED
-    assert rows["minicnn", "direct"].verdict == FAILED  # it lived in the same process
+    assert rows["minicnn", "direct"].rounds == pytest.approx([0.02] * 3)  # prepared again, in a new process
     assert rows["torch", ""].rounds == pytest.approx([0.03] * 3)
 
 
@@ -357,7 +379,16 @@ def refuse():
     raise Cannot("not today")
 def die():
     sys.exit(3)
-answer({"add": add, "refuse": refuse, "die": die})
+def spoil():
+    global spoilt
+    spoilt = True
+    raise ValueError("illegal access")
+spoilt = False
+def alive():
+    assert not spoilt
+def miss():
+    import no_such_package
+answer({"miss": miss, "add": add, "refuse": refuse, "die": die, "spoil": spoil, "alive": alive})
 """
 
 
@@ -367,11 +398,18 @@ def test_a_desk_answers_refuses_fails_and_comes_back():
         assert place.ask("add", a=1, b=2) == {"sum": 3}
         with pytest.raises(desk.Cannot, match="not today"):
             place.ask("refuse")
+        with pytest.raises(desk.Cannot, match="not measured: no_such_package is not installed"):
+            place.ask("miss")
         with pytest.raises(desk.WorkError, match="'noisy' failed in 'add': TypeError"):
             place.ask("add", a=1, b="x")
         with pytest.raises(desk.WorkError, match=r"'noisy' stopped \[exit status 3\]"):
             place.ask("die")
         assert place.ask("add", a=2, b=2) == {"sum": 4}
+        assert place.started == 2
+        with pytest.raises(desk.WorkError, match="illegal access"):
+            place.ask("spoil")
+        assert place.ask("add", a=2, b=2) == {"sum": 4}
+        assert place.started == 3  # after the failure nothing worked in the old one
     finally:
         place.close()
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from minicnn.bench import stamp
+from minicnn.backends.cuda import sources
+from minicnn.bench import machine, stamp
 from minicnn.bench.machine import processor
 
 
@@ -21,6 +22,18 @@ def test_the_stamp_names_machine_python_and_packages():
     assert found["processor"] == processor() != ""
     assert found["system"].startswith(platform.system())
     assert json.loads(json.dumps(found)) == found
+
+
+def test_the_code_is_that_of_the_kernels_too(monkeypatch, tmp_path):
+    before = machine.code()
+    monkeypatch.setattr(sources, "folder", lambda: tmp_path)
+    found = []
+    for text in ("a", "b"):
+        (tmp_path / "pooling.cuh").write_text(text)
+        machine.code.cache_clear()
+        found.append(machine.code())
+    machine.code.cache_clear()
+    assert len({before, *found}) == 3
 
 
 def test_the_processor_is_read_from_the_systems_table(monkeypatch):

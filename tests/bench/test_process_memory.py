@@ -9,6 +9,7 @@ import pytest
 
 from minicnn.bench import process_memory, roofline
 from minicnn.bench.conv_works import _peak
+from minicnn.bench.desk import WorkError
 
 MIB = 2**20
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -69,6 +70,20 @@ def test_the_roof_is_amount_over_the_best_of_the_rounds():
             return lambda count: next(times[key])
 
     assert roofline.measure(FakeDesk(), "float32", rounds=3) == {"flops": 100.0, "bytes": 400.0}
+
+
+def test_a_roof_is_the_better_of_two_and_may_be_absent(monkeypatch):
+    found = iter([{"flops": 1.0, "bytes": 5.0}, {"flops": 2.0, "bytes": 4.0}])
+    monkeypatch.setattr(roofline, "measure", lambda desk, dtype: next(found))
+    first = roofline.best({}, None, "float32")
+    assert roofline.best(first, None, "float32") == {"flops": 2.0, "bytes": 5.0}
+
+    def fails(desk, dtype):
+        raise WorkError("did not answer")
+
+    monkeypatch.setattr(roofline, "measure", fails)
+    assert roofline.best({}, None, "float32") == {}
+    assert roofline.best(first, None, "float32") == first
 
 
 def test_the_works_of_the_roof_do_what_they_say(monkeypatch):

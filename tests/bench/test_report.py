@@ -85,6 +85,20 @@ def test_means_are_geometric_and_name_what_is_missing():
     assert "100 GFLOP/s (matrix product), 10.0 GB/s (copy)" in text
 
 
+def test_the_best_of_ours_has_a_mean_of_each_pass_and_of_all():
+    best = row("a", 1e-3, algorithm="winograd", marks=["named", "best of ours"])
+    back = [row("a", 1e-3, "torch"), row("a", 2e-3, algorithm="direct", marks=["auto", "best of ours"])]
+    for one in back:
+        one.which = "input_grad"
+    rows = [*pair("a", 2e-3, 2e-3), best, *back]
+    found = {mean.which: mean for mean in summary.means(rows) if (mean.mark, mean.over) == ("best of ours", "all")}
+    assert found["forward"].mean == pytest.approx(2.0)
+    assert found["input_grad"].mean == pytest.approx(0.5)
+    assert found["all passes"].mean == pytest.approx(1.0)
+    assert list(found["all passes"].ratios) == ["a forward", "a input_grad"]
+    assert not [mean for mean in summary.means(pair("a", 1e-3, 1e-3)) if mean.mark == "best of ours"]
+
+
 def test_the_3x3_layers_are_counted_by_themselves():
     rows = [
         *pair("three", 1e-3, 4e-3), *pair("five", 1e-3, 1e-3, shape="1x1x9x9 -> 1, 5x5"),

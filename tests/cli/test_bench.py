@@ -33,6 +33,22 @@ def test_conv_writes_what_it_measured(tmp_path, capsys):
     assert "minicnn auto" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("words", "algorithms"),
+    [([], ["auto"]), (["--device", "cuda"], ["all"]), (["--device", "cuda", "--algorithm", "im2col"], ["im2col"])],
+)
+def test_on_a_gpu_every_algorithm_is_measured_unless_some_are_named(words, algorithms, monkeypatch):
+    plans = []
+
+    def measure(plan, report):
+        plans.append(plan)
+        return Result([])
+
+    monkeypatch.setattr("minicnn.bench.conv.measure", measure)
+    assert main(["bench", "conv", "--layers", LAYER, *words, *QUICK]) == 0
+    assert plans[0].algorithms == algorithms
+
+
 @pytest.mark.parametrize("place", ["cpu", "cuda-emulated"])
 def test_plots_of_a_device_show_the_crossover_with_the_cpu(place, tmp_path, monkeypatch, capsys):
     from minicnn.bench import across

@@ -1,5 +1,6 @@
 """Ops and steps: both libraries do the same thing, and a difference is not timed. Slopes come from sizes that grow."""
 
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +14,7 @@ from minicnn.cli import bench_steps
 from minicnn.cli.bench_works import libraries, steps
 from minicnn.cli.bench_works import ops as op_works
 
-SMALL = {"softmax": "4x7", "cross_entropy": "4x7", "sgd": "resnet18"}
+SMALL = {"softmax": "4x7", "layer_norm": "3x5x8", "cross_entropy": "4x7", "sgd": "resnet18"}
 
 
 @pytest.mark.parametrize("op", op_works.OPS)
@@ -35,6 +36,16 @@ def test_both_libraries_do_the_same(op):
         shown[name] = [prepare(f"{op} {SMALL.get(op, '2x3x8x8')}", which).facts["shown"] for which in op_works.PASSES]
     for ours, theirs in zip(shown["minicnn"], shown["torch"], strict=True):
         assert tables.difference(ours, theirs) <= 1e-4
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("which", op_works.PASSES)
+def test_roi_align_without_torchvision_is_the_same(which, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    provided = [op_works.provide(name, 2)["prepare"] for name in ("minicnn", "torch")]
+    ours, theirs = (prepare("roi_align 1x4x20x30", which).facts["shown"] for prepare in provided)
+    assert tables.difference(ours, theirs) <= op_works.OPS["roi_align"].agree
 
 
 def test_an_update_moves_five_numbers_a_parameter():

@@ -5,23 +5,33 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
-from scipy import stats
 
 import minicnn as mc
 from minicnn.backends.cuda.emulator import compiler
+from minicnn.bench import machine
 from minicnn.bench.conv import Result
-from minicnn.bench.result import Row
-from minicnn.cli import gpu_kernels, gpu_nets, gpu_stages
-from minicnn.cli.gpu_task import Task
+from minicnn.bench.result import Row, dump
+from minicnn.cli import gpu_child, gpu_kernels, gpu_stages
+from minicnn.cli.gpu_task import Task, troubles_of
 from minicnn.cli.main import main
-from minicnn.recipes import RECIPES
 
 emulated = pytest.mark.skipif(compiler() is None, reason="needs a C++20 compiler")
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages see what a test puts in place; that they have processes of their own is tested elsewhere."""
+
+    def run(stage: Any, task: Task, limit: float) -> Any:
+        try:
+            return stage(task)
+        except Exception as error:  # noqa: BLE001 - as the process of a stage does
+            raise RuntimeError(f"{type(error).__name__}: {error}") from None
+
+    monkeypatch.setattr(gpu_child, "run", run)
 
 
 def report(tmp_path: Path, *argv: str) -> tuple[int, dict[str, Any]]:
@@ -201,6 +211,17 @@ def test_what_passed_on_this_machine_is_measured_again_only_when_asked(
 
 
 @emulated
+def test_nothing_is_kept_that_other_code_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = Parts(monkeypatch)
+    parts.fails.add("b")
+    report(tmp_path, "--stages", "kernels")
+    parts.fails.clear()
+    monkeypatch.setattr(machine, "code", lambda: "another")
+    report(tmp_path, "--stages", "kernels")
+    assert parts.measured == list("abcd") * 2
+
+
+@emulated
 def test_works_that_failed_are_tried_again_and_the_others_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = Parts(monkeypatch)
     parts.fails.add("b")
@@ -244,7 +265,7 @@ def test_a_result_of_other_works_is_not_replaced_unless_asked_for(
 def test_an_op_that_failed_is_shown_as_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = tmp_path / "parity.md"
     found = [("relu", "float64", 0.0, "other values"), ("relu", "float32", 1e-7, ""), ("relu/x", "float64", 1e-9, "")]
-    monkeypatch.setattr(gpu_stages, "_spread", lambda *args: iter(found))
+    monkeypatch.setattr(gpu_stages, "spread", lambda *args, **how: iter(found))
     code, stages = report(tmp_path, "--stages", "parity", "--only", "relu", "--markdown", str(page))
     assert code == 1
     assert stages["parity"]["errors"]["relu"]["float64"] is None
@@ -253,55 +274,50 @@ def test_an_op_that_failed_is_shown_as_failed(tmp_path: Path, monkeypatch: pytes
 
 
 @emulated
+def test_cases_that_were_compared_before_the_cut_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_stages, "SAVED", 0.0)
+    saved: list[Any] = []
+    only = ["max_pool1d/", "leaky_relu/"]
+    whole = gpu_stages.parity(Task("cuda-emulated", only, save=saved.append))
+    assert [len(facts["so far"]) for facts in saved] == list(range(1, whole["checks"] + 1))
+    some = json.loads(json.dumps(saved[4]))
+    some["so far"][0][-1] = "boom"
+    tried: list[Any] = []
+    monkeypatch.setattr(gpu_stages, "spread", lambda task, jobs, lost, **how: map(task, tried.append(jobs) or jobs))
+    again = gpu_stages.parity(Task("cuda-emulated", only, kept=some))
+    assert len(tried[0]) == whole["checks"] - 4
+    assert again == whole
+
+
+@emulated
 def test_an_error_keeps_the_parts_that_were_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = Parts(monkeypatch)
-    parts.breaks["c"] = RuntimeError("no luck")
+    parts.breaks["b"] = RuntimeError("no luck")
     code, stages = report(tmp_path, "--stages", "kernels")
     assert code == 1
-    assert stages["kernels"]["troubles"] == ["RuntimeError: no luck"]
-    assert len(stages["kernels"]["first"]["rows"]) == 2
+    assert stages["kernels"]["troubles"] == ["first: RuntimeError: no luck"]
+    assert [len(stages["kernels"][part]["rows"]) for part in ("first", "second")] == [1, 2]
     parts.breaks.clear()
     assert report(tmp_path, "--stages", "kernels")[0] == 0
-    assert parts.measured == list("abcd")
+    assert parts.measured == list("acdb")
+
+
+def row(contender: str, verdict: str = "ok", why: str = "") -> dict[str, Any]:
+    return dump(Row("vgg", "forward", contender, verdict=verdict, why=why))
+
+
+def test_a_work_that_nothing_of_ours_ran_of_is_no_success() -> None:
+    assert troubles_of([row("minicnn"), row("minicnn", "cannot", "only 3x3"), row("torch")]) == []
+    rows = [row("minicnn", "cannot", "only 3x3"), row("torch")]
+    assert troubles_of(rows) == ["vgg forward: no result of ours: only 3x3"]
+    assert troubles_of([row("torch")]) == ["vgg forward: no result of ours: not tried"]
+    assert troubles_of([row("minicnn cpu", "cannot", "numba"), row("minicnn cuda")]) == []
+    rows = [row("minicnn cpu"), row("minicnn cuda", "cannot", "x")]
+    assert troubles_of(rows) == ["vgg forward: no result of ours: x"]
+    assert troubles_of([row("minicnn", "failed", "boom")]) == ["vgg forward minicnn: boom"]
 
 
 def test_every_part_of_the_kernels_asks_for_works_that_exist() -> None:
     assert set(gpu_kernels.TF32_LAYERS) <= {layer.name for layer in gpu_kernels._suite()}
     task = Task("cpu", ["nothing of that name"])
     assert [part(task, [], lambda *_: None) for part in gpu_kernels.PARTS.values()] == [None] * len(gpu_kernels.PARTS)
-
-
-# -- trainings -----------------------------------------------------------------------------------------------------
-
-
-def trained(monkeypatch: pytest.MonkeyPatch, shift: float) -> tuple[list[int], dict[str, Any]]:
-    """The seeds trained, and the result, where the device's accuracies are so many spreads above the CPU's."""
-    draw, seeds = np.random.default_rng(0), []
-    around = {seed: float(value) for seed, value in enumerate(draw.standard_normal(2 * gpu_nets.SEEDS))}
-
-    def run(options: Any) -> Any:
-        seeds.append(options.seed)
-        accuracy = 0.9 + 0.01 * (around[options.seed] + (shift if options.device != "cpu" else 0.0))
-        return SimpleNamespace(metrics={"test accuracy": accuracy})
-
-    monkeypatch.setitem(RECIPES, "lenet5", SimpleNamespace(run=run))
-    monkeypatch.setattr(gpu_nets, "_first_step_troubles", lambda device: [])
-    return seeds, gpu_nets.lenets("cuda-emulated")
-
-
-def test_trainings_that_agree_need_five_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
-    seeds, found = trained(monkeypatch, 0.3)
-    assert found["troubles"] == []
-    assert seeds == [*range(5), *range(5)]
-
-
-def test_trainings_that_differ_are_told_after_ten(monkeypatch: pytest.MonkeyPatch) -> None:
-    seeds, found = trained(monkeypatch, 3.0)
-    assert sorted(seeds) == sorted([*range(10), *range(10)])
-    assert "further apart than their pooled spread" in found["troubles"][0]
-
-
-def test_the_stated_probabilities_of_a_false_alarm_are_students() -> None:
-    five, ten = (2 * stats.t.sf(np.sqrt(n / 2), 2 * n - 2) for n in (gpu_nets.SEEDS, 2 * gpu_nets.SEEDS))
-    assert five == pytest.approx(0.15, abs=0.005)
-    assert ten <= gpu_nets.FALSE_ALARM == pytest.approx(ten, abs=0.005)

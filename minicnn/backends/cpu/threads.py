@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 
@@ -35,10 +36,11 @@ def set_num_threads(n: int) -> None:
     global _threads, _pool
     if not 1 <= n <= 1024:
         raise ValueError(f"set_num_threads: n must be between 1 and 1024, got {n}")
-    from threadpoolctl import threadpool_limits
-
     _threads, _pool = int(n), None
-    threadpool_limits(_threads, user_api="blas")
+    with suppress(ModuleNotFoundError):  # then BLAS keeps the threads that the environment gave it
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(_threads, user_api="blas")
     if "minicnn.backends.cpu.jit" in sys.modules:
         sys.modules["minicnn.backends.cpu.jit"].apply_num_threads()
 

@@ -3,6 +3,8 @@
 Importing CuPy needs no driver, so what is missing can be found and named.
 """
 
+_LEAST = 14  # CuPy's version: what this backend asks of it means something else, or is absent, in earlier ones
+_INSTALL = f"pip install 'cupy-cuda12x[ctk]>={_LEAST}', or cupy-cuda13x for CUDA 13"
 _NO_DEVICE = 100  # cudaErrorNoDevice
 _PROBE = '#include <cuda_fp16.h>\nextern "C" __global__ void probe(__half* x) { x[0] = __float2half(1.0f); }'
 
@@ -12,8 +14,10 @@ def missing_link() -> str | None:
     try:
         import cupy
     except ImportError as error:
-        return f"CuPy is not installed ({error}); pip install 'cupy-cuda12x[ctk]>=14', or cupy-cuda13x for CUDA 13"
+        return f"CuPy is not installed ({error}); {_INSTALL}"
     here = f"CuPy {cupy.__version__}"
+    if int(cupy.__version__.partition(".")[0]) < _LEAST:
+        return f"{here} is too old, {_LEAST} or later is needed; {_INSTALL}"
     unseen = f"{here} and a driver are there, but no CUDA device is visible (CUDA_VISIBLE_DEVICES?)"
     try:
         count = cupy.cuda.runtime.getDeviceCount()

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from minicnn.bench.desk import Cannot
 from minicnn.bench.layers import Layer
 from minicnn.core.types import Array
 
@@ -42,7 +43,11 @@ def algorithms(which: str, layer: Layer) -> list[str]:
 
 
 def resolve(which: str, layer: Layer, algorithm: str, max_error: float | None) -> str:
-    """The algorithm that will run for a name, ``auto`` among them."""
+    """The algorithm that will run for a name, ``auto`` among them; one that cannot do the pass is refused."""
+    module = _room().ALGORITHMS.get(algorithm)
+    reason = module and module.cannot(which, layer.problem)
+    if reason:
+        raise Cannot(str(reason))
     bound = math.inf if max_error is None else max_error
     return str(_room().resolve(algorithm, which, layer.problem, bound))
 

@@ -5,14 +5,22 @@ from types import SimpleNamespace
 from typing import Any
 
 from minicnn.bench.conv_works import MOST_COPIES, ROTATED
-from minicnn.bench.desk import Cannot
+from minicnn.bench.desk import Answer, Cannot
 from minicnn.bench.worker import host_clock
+from minicnn.cli.bench_works import torch_roi
 
 
 def load(name: str, threads: int) -> SimpleNamespace:
     """A library ready to be used with so many threads; ``library@device`` for one elsewhere than on the CPU."""
     library, _, device = name.partition("@")
-    return {"minicnn": _ours, "torch": _torch, "torch-kept": _torch}[library](threads, device or "cpu")
+    loaded = {"minicnn": _ours, "torch": _torch, "torch-kept": _torch}[library](threads, device or "cpu")
+
+    def alive() -> Answer:
+        loaded.clock(lambda: None, 1)
+        return {}
+
+    loaded.alive = alive
+    return loaded
 
 
 def _ours(threads: int, device: str) -> SimpleNamespace:
@@ -55,6 +63,8 @@ def _torch(threads: int, device: str) -> SimpleNamespace:
         try:
             import torchvision.ops
         except ImportError:
+            if name == "roi_align":
+                return torch_roi.roi_align
             raise Cannot("torchvision is not installed") from None
         return getattr(torchvision.ops, name)
 

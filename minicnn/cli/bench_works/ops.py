@@ -20,7 +20,7 @@ from minicnn.cli.bench_works import libraries
 from minicnn.core.types import Array
 
 SHOWN = 64  # numbers of a result that are compared, besides its ends, sums and projection
-AGREE = 1e-5  # how far two libraries may differ in what they show of an op, but for one that only moves numbers
+AGREE = 1e-5  # how far two libraries may differ in what they show of an op, unless it only moves numbers or has its own
 BLOCK = 1 << 20  # numbers that are projected at a time
 Shape = tuple[int, ...]
 
@@ -32,8 +32,10 @@ class Op:
     inputs: Callable[[Shape, np.random.Generator], Sequence[Array]]
     apply: Callable[..., Any]  # (library, constants, *inputs) -> result
     constants: Callable[[Shape, np.random.Generator], Sequence[Array]] = lambda shape, draw: ()
+    agree: float = AGREE
     exact: bool = False  # both libraries only choose, copy, or add two numbers: they must agree to the bit
     reads: str = ""  # what a gradient reads beside gy: numbers as many as its "input" has, or its "output", or nothing
+    drops: bool = False  # at random, each library others: of ones they show the least and the largest number
 
 
 def _normal(*shapes: Callable[[Shape], Shape]) -> Callable[[Shape, np.random.Generator], list[Array]]:
@@ -46,6 +48,14 @@ def _same(shape: Shape) -> Shape:
 
 def _channels(shape: Shape) -> Shape:
     return shape[1:2]
+
+
+def _last(shape: Shape) -> Shape:
+    return shape[-1:]
+
+
+def _ones(shape: Shape, draw: np.random.Generator) -> list[Array]:
+    return [np.ones(shape, np.float32)]
 
 
 def _labels(shape: Shape, draw: np.random.Generator) -> list[Array]:
@@ -63,6 +73,18 @@ def _batch_norm(lib: Any, constants: Any, x: Any, w: Any, b: Any) -> Any:
     return lib.F.batch_norm(x, None, None, w, b, True, 0.1, 1e-5)
 
 
+def _layer_norm(lib: Any, constants: Any, x: Any, w: Any, b: Any) -> Any:
+    return lib.F.layer_norm(x, tuple(x.shape[-1:]), w, b)
+
+
+def _group_norm(lib: Any, constants: Any, x: Any, w: Any, b: Any) -> Any:
+    return lib.F.group_norm(x, math.gcd(32, x.shape[1]), w, b)
+
+
+def _bilinear(lib: Any, constants: Any, x: Any) -> Any:
+    return lib.F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
 _IMAGE = _normal(_same)
 OPS = {
     "relu": Op(_IMAGE, lambda lib, _, x: lib.F.relu(x), exact=True, reads="output"),
@@ -71,6 +93,11 @@ OPS = {
     "add": Op(_normal(_same, _same), lambda lib, _, a, b: a + b, exact=True),
     "cat": Op(_normal(_same, _same), lambda lib, _, a, b: lib.cat([a, b], 1), exact=True),
     "batch_norm": Op(_normal(_same, _channels, _channels), _batch_norm, reads="input"),
+    "layer_norm": Op(_normal(_same, _last, _last), _layer_norm, reads="input"),
+    "group_norm": Op(_normal(_same, _channels, _channels), _group_norm, reads="input"),
+    "dropout": Op(_ones, lambda lib, _, x: lib.F.dropout(x, 0.5, True), drops=True),
+    "resize_bilinear": Op(_IMAGE, _bilinear),
+    "resize_nearest": Op(_IMAGE, lambda lib, _, x: lib.F.interpolate(x, scale_factor=2, mode="nearest")),
     "max_pool2x2": Op(_IMAGE, lambda lib, _, x: lib.F.max_pool2d(x, 2), exact=True, reads="output"),
     "max_pool3x3/2": Op(_IMAGE, lambda lib, _, x: lib.F.max_pool2d(x, 3, 2, 1), reads="output"),
     "avg_pool2x2": Op(_IMAGE, lambda lib, _, x: lib.F.avg_pool2d(x, 2)),
@@ -78,7 +105,7 @@ OPS = {
     "softmax": Op(_IMAGE, lambda lib, _, x: lib.F.softmax(x, 1), reads="output"),
     "cross_entropy": Op(_IMAGE, lambda lib, c, x: lib.F.cross_entropy(x, c[0]), _labels, reads="input"),
     "roi_pool": Op(_IMAGE, lambda lib, c, x: lib.roi("roi_pool")(x, c[0], 7), _boxes, reads="output"),
-    "roi_align": Op(_IMAGE, lambda lib, c, x: lib.roi("roi_align")(x, c[0], 7, sampling_ratio=2), _boxes),
+    "roi_align": Op(_IMAGE, lambda lib, c, x: lib.roi("roi_align")(x, c[0], 7, sampling_ratio=2), _boxes, agree=1e-4),
 }
 UPDATES = {"sgd": {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4}}
 STEPS = 2  # of an optimiser before its parameters are compared: the velocity shows in the second
@@ -119,7 +146,7 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
             return _update(library, op, size)
         return _op(library, OPS[op], tuple(int(n) for n in size.split("x")), which)
 
-    return {"prepare": prepare}
+    return {"prepare": prepare, "alive": library.alive}
 
 
 def _op(lib: SimpleNamespace, op: Op, shape: Shape, which: str) -> Work:
@@ -132,10 +159,13 @@ def _op(lib: SimpleNamespace, op: Op, shape: Shape, which: str) -> Work:
     inputs, constants = operands()
     result = op.apply(lib, constants, *inputs)
     sent = draw.standard_normal(tuple(result.shape), np.float32)
+    show = _ends if op.drops else shown
+    if op.drops:
+        sent = np.ones_like(sent)
     moved = sum(array.nbytes for array in arrays) + sent.nbytes
     copies = [(inputs, constants), *[operands() for _ in range(lib.copies(moved) - 1)]]
     if which == "forward":
-        facts = {"shown": shown(lib.array(result)), "bytes": moved, "agree": 0.0 if op.exact else AGREE}
+        facts = {"shown": show(lib.array(result)), "bytes": moved, "agree": 0.0 if op.exact else op.agree}
         around = cycle(copies)
 
         def forward() -> None:
@@ -150,8 +180,8 @@ def _op(lib: SimpleNamespace, op: Op, shape: Shape, which: str) -> Work:
     moved += {"input": arrays[0].nbytes, "output": sent.nbytes, "": 0}[op.reads]
     if any(lib.shares_memory(g, gradient) for g in found):  # handed on, not moved
         moved = 0
-    facts = {"shown": [group for g in found for group in shown(lib.array(g))], "bytes": moved}
-    facts["agree"] = 0.0 if op.exact else AGREE
+    facts = {"shown": [group for g in found for group in show(lib.array(g))], "bytes": moved}
+    facts["agree"] = 0.0 if op.exact else op.agree
     return Work(lambda: lib.grad(*next(graphs)), facts, lib.clock)
 
 
@@ -170,6 +200,10 @@ def _update(lib: SimpleNamespace, op: str, net: str) -> Work:
     moved = 5 * 4 * sum(int(np.prod(shape)) for shape in _PARAMETERS[net])
     facts = {"shown": [group for one in parameters for group in shown(lib.array(one))], "bytes": moved}
     return Work(optimizer.step, facts, lib.clock)
+
+
+def _ends(array: Array) -> list[list[float]]:
+    return [[float(array.min()), float(array.max())]]
 
 
 def shown(array: Array) -> list[list[float]]:

@@ -87,7 +87,7 @@ def provide(name: str, threads: int) -> Mapping[str, Handler]:
             found[warm] = {"before": before, "peak": process_memory.peak()}
         return found
 
-    return {"prepare": prepare, "memory": memory}
+    return {"prepare": prepare, "memory": memory, "alive": library.alive}
 
 
 def _step(lib: Any, work: str, images: Shape | None = None) -> tuple[Callable[[], Any], Callable[[Shape], None]]:
