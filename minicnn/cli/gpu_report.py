@@ -118,10 +118,9 @@ def _tell(stages: dict[str, Any]) -> None:
     """What is promised of a GPU, and what the file says of it."""
     from minicnn.cli.gpu_acceptance import of_kernels, of_nets, of_suite, told
 
-    kernels, nets = stages.get("kernels", {}), stages.get("nets", {})
-    measured = kernels.get("acceptance", of_kernels(kernels)), nets.get("acceptance", of_nets(nets))
+    kernels, nets = of_kernels(stages.get("kernels", {})), of_nets(stages.get("nets", {}))
     print("\nwhat is promised of a GPU:")
-    for text in told([*of_suite(stages), *measured[0], *measured[1]]):
+    for text in told([*of_suite(stages), *kernels, *nets]):
         print(f"  {text}")
 
 

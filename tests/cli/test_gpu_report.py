@@ -14,7 +14,7 @@ from minicnn.backends.cuda.emulator import compiler
 from minicnn.bench import machine
 from minicnn.bench.conv import Result
 from minicnn.bench.result import Row, dump
-from minicnn.cli import gpu_child, gpu_kernels, gpu_stages
+from minicnn.cli import gpu_child, gpu_kernels, gpu_stages, gpu_works
 from minicnn.cli.gpu_task import Task, troubles_of
 from minicnn.cli.main import main
 
@@ -318,6 +318,6 @@ def test_a_work_that_nothing_of_ours_ran_of_is_no_success() -> None:
 
 
 def test_every_part_of_the_kernels_asks_for_works_that_exist() -> None:
-    assert set(gpu_kernels.TF32_LAYERS) <= {layer.name for layer in gpu_kernels._suite()}
+    assert set(gpu_works.TF32_LAYERS) <= {layer.name for layer in gpu_works.layers()}
     task = Task("cpu", ["nothing of that name"])
     assert [part(task, [], lambda *_: None) for part in gpu_kernels.PARTS.values()] == [None] * len(gpu_kernels.PARTS)
