@@ -70,7 +70,10 @@ def from_dlpack(source: Any) -> Tensor:
 def __getattr__(name: str) -> Any:
     """Load rooms when they are first touched, so that importing the library stays cheap."""
     if name == "bfloat16":
-        return _bfloat16()
+        try:
+            return _bfloat16()
+        except TypeError as error:  # so that hasattr() says no
+            raise AttributeError(str(error)) from None
     if name in _ROOMS:
         return import_module(f"minicnn.{name}")
     if name in _LATER:

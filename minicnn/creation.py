@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.core import rng
+from minicnn.core.dtypes import find as find_dtype
 from minicnn.core.tensor import Tensor, tensor
 
 
@@ -33,7 +34,8 @@ def full(
     tensor([7., 7.])
     """
     kind = np.float32 if isinstance(fill_value, float) else None
-    return tensor(np.full(size, fill_value, dtype or kind), device=device, requires_grad=requires_grad)
+    values = np.full(size, fill_value, kind if dtype is None else find_dtype(dtype))
+    return tensor(values, device=device, requires_grad=requires_grad)
 
 
 def zeros(*size: Any, dtype: Any = np.float32, device: str | None = None, requires_grad: bool = False) -> Tensor:
@@ -48,7 +50,7 @@ def ones(*size: Any, dtype: Any = np.float32, device: str | None = None, require
 
 def eye(n: int, m: int | None = None, *, dtype: Any = np.float32, device: str | None = None) -> Tensor:
     """The identity matrix (n, m)."""
-    return tensor(np.eye(n, m, dtype=dtype), device=device)
+    return tensor(np.eye(n, m, dtype=find_dtype(dtype)), device=device)
 
 
 def arange(
@@ -74,8 +76,9 @@ def linspace(start: float, end: float, steps: int, *, dtype: Any = np.float32, d
 
 def rand(*size: Any, dtype: Any = np.float32, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """Uniform numbers in [0, 1), from the stream ``"rand"``."""
-    values = rng.stream("rand").uniform(_sizes(size)).astype(dtype)
-    below_one = np.nextafter(np.ones((), dtype), np.zeros((), dtype))  # rounding to float32 may reach 1
+    kind = find_dtype(dtype)
+    values = rng.stream("rand").uniform(_sizes(size)).astype(kind)
+    below_one = np.nextafter(np.ones((), kind), np.zeros((), kind))  # rounding to float32 may reach 1
     return tensor(np.minimum(values, below_one), device=device, requires_grad=requires_grad)
 
 
@@ -92,7 +95,7 @@ def randn(*size: Any, dtype: Any = np.float32, device: str | None = None, requir
     True
     """
     values = rng.stream("randn").normal(_sizes(size))
-    return tensor(values.astype(dtype), device=device, requires_grad=requires_grad)
+    return tensor(values.astype(find_dtype(dtype)), device=device, requires_grad=requires_grad)
 
 
 def randint(low: int, high: int, size: tuple[int, ...], *, device: str | None = None) -> Tensor:

@@ -41,7 +41,7 @@ def smoke(task: Task) -> Facts:
 
 def parity(task: Task) -> Facts:
     """Every case of every op against the CPU, values and first gradients, in four dtypes: each op's largest error."""
-    from minicnn.testing.parity import ABSOLUTE, LOOSER, RELATIVE, dtypes
+    from minicnn.testing.parity import ABSOLUTE, LOOSER, LOOSER_IN_HALVES, RELATIVE, dtypes
 
     _compile_for_the_cpu(task)
     jobs = [(case, dtype, task.device) for case in _cases(task) for dtype in dtypes()]
@@ -54,7 +54,7 @@ def parity(task: Task) -> Facts:
         worst = op.get(dtype, 0.0)
         op[dtype] = None if trouble or worst is None else max(worst, error)
     troubles = [f"{case} {dtype}: {trouble}" for case, dtype, _, trouble in found if trouble]
-    bounds = {"relative": RELATIVE, "absolute": ABSOLUTE, "looser": LOOSER}
+    bounds = {"relative": RELATIVE, "absolute": ABSOLUTE, "looser": LOOSER, "looser in halves": LOOSER_IN_HALVES}
     facts = {"checks": len(found), "troubles": troubles, "tolerance": bounds, "errors": errors}
     return facts | _judged(facts, missing, len(jobs))
 

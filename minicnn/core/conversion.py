@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.core import checks
+from minicnn.core.dtypes import is_bfloat16
 from minicnn.core.operators import Operators
 from minicnn.core.types import Array, Shape
 
@@ -94,6 +95,8 @@ class Convertible(Operators):
     def __dlpack__(self, **kwargs: Any) -> Any:
         if self.requires_grad:
             raise BufferError("__dlpack__: the tensor requires grad; export .detach()")
+        if is_bfloat16(self.dtype) and str(self.device) == "cpu":
+            raise BufferError("__dlpack__: NumPy exports no bfloat16; export .float()")
         return self.data.__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> Any:

@@ -17,7 +17,12 @@ def is_float(dtype: "np.dtype[Any]") -> bool:
     >>> is_float(np.dtype("float16")), is_float(np.dtype("int64"))
     (True, False)
     """
-    return dtype.kind == "f" or (dtype.kind == "V" and dtype.name == "bfloat16")
+    return dtype.kind == "f" or is_bfloat16(dtype)
+
+
+def is_bfloat16(dtype: "np.dtype[Any]") -> bool:
+    """Whether it is that one."""
+    return dtype.kind == "V" and dtype.name == "bfloat16"
 
 
 def find(dtype: Any) -> "np.dtype[Any]":

@@ -238,7 +238,7 @@ def tensor(data: Any, *, dtype: Any = None, device: str | None = None, requires_
     wanted = host.dtype if dtype is None else find_dtype(dtype)
     kind = "f" if is_float(wanted) else wanted.kind
     if kind not in "fiub":
-        raise TypeError(f"tensor: data must be real numbers or bools, got dtype {host.dtype}")
+        raise TypeError(f"tensor: data must be real numbers or bools, got dtype {wanted}")
     if dtype is None and not typed:
         wanted = np.dtype({"f": np.float32, "i": np.int64, "u": np.int64}.get(kind, wanted))
     out = Tensor(place.xp.array(host, dtype=wanted), place)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.core import checks
+from minicnn.core.dtypes import find as find_dtype
 from minicnn.core.dtypes import is_float
 from minicnn.core.modes import enable_grad
 from minicnn.core.tensor import Tensor, tensor
@@ -214,7 +215,7 @@ def summary(module: Module, input_shape: Shape | list[Shape], dtype: Any = None)
         raise checks.value_error("summary", f"input_shape must hold positive ints, got {input_shape!r}")
     first = next(module.parameters(), None)
     place = "cpu" if first is None else str(first.device)
-    kind = np.dtype(dtype if dtype is not None else np.float32 if first is None else first.dtype)
+    kind = find_dtype(dtype if dtype is not None else np.float32 if first is None else first.dtype)
     inputs = [tensor(np.zeros((1, *shape), dtype=kind), device=place) for shape in shapes]
     recorder = _Recorder(module)
     for x in inputs:

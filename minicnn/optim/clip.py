@@ -26,9 +26,9 @@ def _norm(p: Tensor, norm_type: float) -> Array:
         return xp.asarray(p.backend.updates.norm(grad), "float64")
     if not grad.size:
         return xp.zeros((), "float64")
-    size = xp.abs(grad)
-    norm = size.max() if math.isinf(norm_type) else (size**norm_type).sum() ** (1.0 / norm_type)
-    return xp.asarray(norm, "float64")
+    size = xp.abs(grad).astype("float64")  # powers and sums of halves would overflow
+    norm = xp.max(size) if math.isinf(norm_type) else xp.sum(size**norm_type) ** (1.0 / norm_type)
+    return xp.asarray(norm)
 
 
 def _norms(params: list[Tensor], norm_type: float) -> list[float]:
@@ -99,7 +99,8 @@ def clip_grad_norm_(
     if not scale >= 1.0:
         for p in params:
             p.grad = Tensor(p.device.xp.multiply(p.grad.data, scale), p.device)  # type: ignore[union-attr]
-    return constant(params[0].device.xp.asarray(total, dtype=params[0].dtype), params[0])
+    wide = "float32" if params[0].dtype.itemsize < 4 else params[0].dtype  # a norm of halves may be beyond them
+    return constant(params[0].device.xp.asarray(total, dtype=wide), params[0])
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:

@@ -20,9 +20,10 @@ from minicnn.testing.arguments import Arguments
 from minicnn.testing.cases.case import Case
 
 # max |difference| <= relative * max |CPU's value| + absolute; the second for what is left where terms cancel
-RELATIVE = {"float64": 1e-12, "float32": 1e-5, "float16": 2e-2, "bfloat16": 1.5e-1}  # halves: 40 roundings
-ABSOLUTE = {"float64": 1e-15, "float32": 3e-7, "float16": 1e-3, "bfloat16": 1e-2}
+RELATIVE = {"float64": 1e-12, "float32": 1e-5, "float16": 4e-3, "bfloat16": 3e-2}  # halves: 8 roundings
+ABSOLUTE = {"float64": 1e-15, "float32": 3e-7, "float16": 2e-4, "bfloat16": 2e-3}
 LOOSER = {"conv": 4.0}  # ops whose name begins so, and by how much: Winograd's transforms amplify rounding
+LOOSER_IN_HALVES = {"batch_norm": 3.0, "scaled_tanh": 3.0, "cosine_embedding_loss": 3.0}  # differences of near equals
 HALVES = ("float16", "bfloat16")
 
 
@@ -128,7 +129,7 @@ def _expected(case: Case, seed: int, real: np.dtype[Any]) -> list[Any]:
 
 def tolerance(op: str, dtype: str) -> float:
     """The relative tolerance of an op."""
-    looser = {} if dtype in HALVES else LOOSER  # no rule takes Winograd for halves
+    looser = LOOSER_IN_HALVES if dtype in HALVES else LOOSER  # no rule takes Winograd for halves
     return RELATIVE[dtype] * next((factor for start, factor in looser.items() if op.startswith(start)), 1.0)
 
 

@@ -25,6 +25,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from minicnn.core import checks
+from minicnn.core.dtypes import bfloat16, is_bfloat16
 
 _FORMAT, _VERSION = "minicnn-checkpoint", 1
 _HEADER = "header.json"
@@ -44,6 +45,9 @@ def _encode(value: Any, arrays: list[NDArray[Any]], where: str) -> Any:
     if hasattr(value, "numpy"):  # a Tensor
         value = value.detach().numpy()
     if isinstance(value, np.ndarray | np.generic):
+        if is_bfloat16(value.dtype):  # which .npy does not name
+            arrays.append(np.asarray(value).view(np.uint16))
+            return {"$bfloat16": len(arrays) - 1}
         if value.dtype.kind not in _KINDS:
             raise checks.type_error("save_checkpoint", f"{where} has dtype {value.dtype}, which is not a number")
         arrays.append(np.asarray(value))
@@ -72,6 +76,8 @@ def _decode(value: Any, arrays: list[NDArray[Any]]) -> Any:
         [(tag, content)] = value.items()
         if tag == "$array":
             return arrays[content]
+        if tag == "$bfloat16":
+            return arrays[content].view(bfloat16())
         if tag == "$scalar":
             return arrays[content][()]
         if tag == "$tuple":

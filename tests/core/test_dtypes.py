@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import operator
+import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +30,8 @@ def test_it_is_found_by_name_and_its_absence_is_told(monkeypatch: pytest.MonkeyP
     assert find("float32") == np.dtype("float32")
     monkeypatch.setitem(sys.modules, "ml_dtypes", None)
     with pytest.raises(TypeError, match="pip install ml_dtypes"):
-        _ = mc.bfloat16
+        find("bfloat16")
+    assert not hasattr(mc, "bfloat16")
 
 
 def test_tensors_of_it_are_made_cast_printed_and_read() -> None:
@@ -65,7 +69,46 @@ def test_kernels_of_the_cpu_refuse_it() -> None:
         mc.ops.conv2d(x, x)
 
 
+def test_numpy_does_not_export_it_and_the_remedy_is_named() -> None:
+    with pytest.raises(BufferError, match=r"NumPy exports no bfloat16; export \.float\(\)"):
+        np.from_dlpack(mc.tensor([1.0], dtype="bfloat16"))
+
+
 def test_modules_go_to_it() -> None:
     layer = mc.nn.Linear(2, 3).to(mc.bfloat16)
     assert {p.dtype for p in layer.parameters()} == {BFLOAT16}
     assert mc.nn.Linear(2, 3).to("bfloat16").weight.dtype == BFLOAT16
+
+
+MADE = (
+    "zeros(2)", "ones(2)", "full((2,), 1.5)", "rand(2)", "randn(2)", "eye(2)", "arange(2)", "linspace(0, 1, 2)",
+    "tensor(1.0)",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("made", MADE)
+def test_it_is_known_by_name_before_anybody_imported_its_package(made: str) -> None:
+    call = f"import minicnn as mc; print(mc.{made[:-1]}, dtype='bfloat16').dtype)"
+    done = subprocess.run([sys.executable, "-c", call], capture_output=True, text=True, check=False)
+    assert done.stdout == "bfloat16\n", done.stderr
+
+
+NUMBERS: dict[str, Any] = {"int": 2, "float": 0.5, "bool": True, "numpy": np.float32(0.5), "0-d": np.array(0.5, "f4")}
+OPERATORS = ("add", "sub", "mul", "truediv", "pow", "mod", "floordiv", "eq", "ne", "lt", "le", "gt", "ge")
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize("number", NUMBERS)
+def test_on_a_gpu_operators_give_the_dtype_that_float16_gives(device: str, name: str, number: str) -> None:
+    function, other = getattr(operator, name), NUMBERS[number]
+    if number == "0-d":
+        other = mc.tensor(other, device=device)
+    values = [0.5, 2.0, -3.0]
+    half, brain = (function(mc.tensor(values, dtype=d, device=device), other) for d in ("float16", "bfloat16"))
+    assert brain.dtype.name == {"float16": "bfloat16"}.get(half.dtype.name, half.dtype.name)
+    np.testing.assert_allclose(brain.numpy().astype(float), half.numpy(), rtol=2**-8)
+
+
+def test_numbers_are_rounded_to_it_before_they_are_compared(device: str) -> None:
+    x = mc.tensor([0.1], dtype="bfloat16", device=device)
+    assert (x == 0.1).tolist() == (x <= 0.1).tolist() == [True]

@@ -70,6 +70,15 @@ def test_gradients_of_a_device_are_read_once_however_many(device, norm_type, mon
     assert total.item() == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+@pytest.mark.parametrize("norm_type", [1.0, 3.0, math.inf])
+def test_norms_of_halves_do_not_overflow(kind, norm_type):
+    w = mc.tensor(np.zeros(4096), dtype=kind, requires_grad=True)
+    w.grad = mc.tensor(np.full(4096, 40.0), dtype=kind)
+    total = mc.optim.clip_grad_norm_(w, 1e9, norm_type).item()
+    assert total == pytest.approx(np.linalg.norm(np.full(4096, 40.0), norm_type), rel=1e-2)
+
+
 def test_values_are_cut():
     made = params()
     before = made[0].grad.numpy().copy()

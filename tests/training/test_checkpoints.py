@@ -70,6 +70,16 @@ def test_tensors_come_back_as_arrays(tmp_path):
     np.testing.assert_array_equal(back["w"], [1, 2])
 
 
+def test_bfloat16_comes_back_exactly(tmp_path):
+    layer = mc.nn.Linear(3, 2).to("bfloat16")
+    file = CheckpointFile(tmp_path / "c.npz")
+    file.save({"layer": layer.state_dict(), "momentum": mc.tensor([[1.5], [-2.0**100]], dtype="bfloat16")})
+    state, _ = file.load()
+    assert state["layer"]["weight"].dtype == state["momentum"].dtype == mc.bfloat16
+    np.testing.assert_array_equal(state["layer"]["weight"], layer.weight.detach().numpy())
+    assert state["momentum"].tolist() == [[1.5], [-(2.0**100)]]
+
+
 def test_numpy_opens_the_file_too_and_equal_states_make_equal_bytes(tmp_path):
     one, two = _save(tmp_path / "a.npz"), _save(tmp_path / "b.npz")
     assert one.read_bytes() == two.read_bytes()

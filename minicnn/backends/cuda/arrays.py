@@ -4,6 +4,8 @@ CuPy's elementwise and reduction kernels run at the speed of memory, so there is
 differently from NumPy.
 """
 
+from collections.abc import Callable
+from functools import wraps
 from math import prod
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 
 from minicnn.backends.cuda import seam
 from minicnn.backends.cuda.sources import sum_type
-from minicnn.core.dtypes import is_float
+from minicnn.core.dtypes import is_bfloat16, is_float
 from minicnn.core.types import Array
 
 
@@ -22,19 +24,23 @@ def __getattr__(name: str) -> Any:
     return _with_numbers(found) if name in _MEET_NUMBERS else _in_float32(found) if name in _IN_FLOAT32 else found
 
 
+_BOOL = np.dtype(bool)
 _IN_FLOAT32 = {"argsort", "round"}  # what CuPy does not do of bfloat16
-_MEET_NUMBERS = {"add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "where", "clip"}
+_MEET_NUMBERS = {
+    "add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "where", "clip",
+    "equal", "not_equal", "less", "less_equal", "greater", "greater_equal",
+}  # fmt: skip
 
 
 def _with_numbers(function: Any) -> Any:
     """The function, whose Python floats take the dtype of a bfloat16 array; NumPy and CuPy make float32 of the two."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        dtype = next((x.dtype for x in args if getattr(x, "dtype", None) and _is_bfloat16(x.dtype)), None)
+        dtype = next((x.dtype for x in args if getattr(x, "dtype", None) and is_bfloat16(x.dtype)), None)
         if dtype is not None:
             args = tuple(dtype.type(x) if isinstance(x, float) else x for x in args)
         y = function(*args, **kwargs)
-        if dtype is None or y.dtype == dtype or "out" in kwargs:
+        if dtype is None or not is_float(y.dtype) or y.dtype == dtype or "out" in kwargs:
             return y
         others = (x.dtype.kind for x in args if getattr(x, "dtype", None))  # where and clip, which CuPy does in float32
         return y.astype(dtype) if all(kind in "bV" for kind in others) else y
@@ -42,20 +48,19 @@ def _with_numbers(function: Any) -> Any:
     return call
 
 
-def _in_float32(function: Any) -> Any:
-    """The function, by way of float32 where its first operand is bfloat16; integer results stay what they are."""
+def _in_float32(function: Callable[..., Array]) -> Callable[..., Array]:
+    """The function, by way of float32 where operands are bfloat16; integer results stay what they are."""
 
-    def call(x: Array, *args: Any, **kwargs: Any) -> Any:
-        if not _is_bfloat16(x.dtype):
-            return function(x, *args, **kwargs)
-        y = function(x.astype(np.float32), *args, **kwargs)
-        return y.astype(x.dtype) if is_float(y.dtype) else y
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Array:
+        dtypes = {x.dtype for x in args if is_float(getattr(x, "dtype", _BOOL))}
+        half = next(filter(is_bfloat16, dtypes), None)
+        if half is None:
+            return function(*args, **kwargs)
+        y = function(*[x.astype(np.float32) if getattr(x, "dtype", _BOOL) == half else x for x in args], **kwargs)
+        return y.astype(half) if is_float(y.dtype) and len(dtypes) == 1 else y
 
     return call
-
-
-def _is_bfloat16(dtype: "np.dtype[Any]") -> bool:
-    return dtype.kind == "V"
 
 
 def matmul(a: Array, b: Array) -> Array:
@@ -71,7 +76,7 @@ def einsum(subscripts: str, *operands: Array, **options: Any) -> Array:
     inputs, _, output = subscripts.partition("->")
     terms = inputs.split(",")
     if len(operands) != 2 or len({x.dtype for x in operands}) > 1 or not is_float(operands[0].dtype):
-        return _einsum(subscripts, *operands, **options)
+        return _in_float32(seam.xp().einsum)(subscripts, *operands, **options)
     first, second = terms
     inner = [i for i in first if i in second and i not in output]
     batch = [i for i in output if i in first and i in second]
@@ -79,7 +84,7 @@ def einsum(subscripts: str, *operands: Array, **options: Any) -> Array:
     columns = [i for i in output if i in second and i not in first]
     whole = sorted(batch + rows + inner) == sorted(first) and sorted(batch + inner + columns) == sorted(second)
     if not (whole and inner and rows + columns):  # diagonals, sums over one operand, elementwise products
-        return _einsum(subscripts, *operands, **options)
+        return _in_float32(seam.xp().einsum)(subscripts, *operands, **options)
     sizes = dict(zip(first, operands[0].shape, strict=True)) | dict(zip(second, operands[1].shape, strict=True))
 
     def stacked(x: Array, term: str, *groups: list[str]) -> Array:
@@ -89,14 +94,6 @@ def einsum(subscripts: str, *operands: Array, **options: Any) -> Array:
     y = seam.gemm(stacked(operands[0], first, batch, rows, inner), stacked(operands[1], second, batch, inner, columns))
     found = batch + rows + columns
     return y.reshape([sizes[i] for i in found]).transpose([found.index(i) for i in output])
-
-
-def _einsum(subscripts: str, *operands: Array, **options: Any) -> Array:
-    """The device's own; of bfloat16, which not all know there, in float32."""
-    if not all(_is_bfloat16(x.dtype) for x in operands):
-        return seam.xp().einsum(subscripts, *operands, **options)
-    wide = [x.astype(np.float32) for x in operands]
-    return seam.xp().einsum(subscripts, *wide, **options).astype(operands[0].dtype)
 
 
 def sum(a: Array, axis: Any = None, dtype: Any = None, out: Array | None = None, keepdims: bool = False) -> Array:
@@ -113,6 +110,7 @@ def cumsum(a: Array, axis: int | None = None, dtype: Any = None, out: Array | No
     return seam.xp().cumsum(a, axis, dtype, out)
 
 
+@_in_float32
 def remainder(a: Array, b: Array) -> Array:
     """NumPy's. CuPy's of floats is a - floor(a / b) * b, which is NaN for an infinite b and rounded three times."""
     xp = seam.xp()
@@ -123,6 +121,7 @@ def remainder(a: Array, b: Array) -> Array:
     return xp.copysign(xp.where(_beyond(rest, b), rest + b, rest), b)
 
 
+@_in_float32
 def floor_divide(a: Array, b: Array) -> Array:
     """NumPy's. CuPy's of floats is floor(a / b): 10 for 1 / 0.1, as 0.1 is a little more than a tenth."""
     xp = seam.xp()
@@ -143,4 +142,4 @@ def _beyond(rest: Array, b: Array) -> Array:
 
 
 def _has_floats(*operands: Array) -> bool:
-    return any(isinstance(x, float) or is_float(getattr(x, "dtype", np.dtype(bool))) for x in operands)
+    return any(isinstance(x, float) or is_float(getattr(x, "dtype", _BOOL)) for x in operands)
