@@ -46,6 +46,7 @@ def cost(report: str) -> Cost:
     tests = [
         (emulated(test.get("classname", ""), test.get("name", "")), float(test.get("time", 0)))
         for test in suite.iter("testcase")
+        if test.find("skipped") is None
     ]
     whole, of_them = sum(seconds for _, seconds in tests), sum(seconds for is_one, seconds in tests if is_one)
     wall = float(suite.get("time", 0)) * of_them / max(whole, 1e-9)

@@ -18,6 +18,7 @@ def report(path: Path, wall: float, **tests: float) -> str:
     for name, seconds in tests.items():
         module, _, test = name.replace("__", ".").rpartition(".")
         cases += f'<testcase classname="{module}" name="{test}" time="{seconds}"/>'
+    cases += '<testcase classname="tests.backends.cuda.test_gpu" name="d" time="0.0"><skipped/></testcase>'
     path.write_text(f'<testsuites><testsuite time="{wall}">{cases}</testsuite></testsuites>')
     return str(path)
 
