@@ -2,7 +2,7 @@
 
 usage: emulation_time.py SECONDS_OF_THE_SANITIZERS REPORT.xml ...
 
-At most seven minutes together are promised; above, the exit code is 1. Counted are all tests that run kernels on the
+At most seven minutes together are promised. Counted are all tests that run kernels on the
 emulated device: those of the default suite and the slow ones, each stage with a report of its own.
 
 What counts is wall time on the machine that runs this, because the sanitizers are wall time too, and it is what one
@@ -53,15 +53,14 @@ def cost(report: str) -> Cost:
     return Cost(sum(is_one for is_one, _ in tests), of_them, wall)
 
 
-def main(sanitizers: float, *reports: str) -> int:
-    """Print the sum; whether it is above the bound."""
+def main(sanitizers: float, *reports: str) -> None:
+    """Print the sum, and whether it is above the bound."""
     tests = sum(map(cost, reports), Cost())
     whole = tests.wall + sanitizers
     verdict = "" if whole <= MOST else f"   ABOVE the {MOST} s that are promised"
     parts = f"{tests.tests} tests, {tests.wall:.0f} s, on one core {tests.seconds:.0f} s"
     print(f"{whole:6.0f} s  of this, emulation ({parts}) and sanitizers ({sanitizers:.0f} s){verdict}")
-    return 1 if verdict else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(float(sys.argv[1]), *sys.argv[2:]))
+    main(float(sys.argv[1]), *sys.argv[2:])

@@ -1,4 +1,4 @@
-"""What the emulated device costs CI is added up from pytest's reports, and bounded."""
+"""What the emulated device costs CI is added up from pytest's reports, and told apart from what is promised."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def reports(folder: Path, slow: float) -> list[str]:
     return [default, second]
 
 
-@pytest.mark.parametrize(("sanitizers", "code"), [(340, 0), (341, 1)])
+@pytest.mark.parametrize(("sanitizers", "above"), [(340, False), (341, True)])
 def test_both_runs_and_the_sanitizers_are_counted_in_wall_time(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], sanitizers: float, code: int
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], sanitizers: float, above: bool
 ) -> None:
     script = runpy.run_path(str(SCRIPT))
-    assert script["main"](sanitizers, *reports(tmp_path, 100)) == code
+    script["main"](sanitizers, *reports(tmp_path, 100))
     told = capsys.readouterr().out
     assert f"{sanitizers + 80} s  of this, emulation (2 tests, 80 s, on one core 80 s)" in told
-    assert ("ABOVE the 420 s" in told) is bool(code)
+    assert ("ABOVE the 420 s" in told) is above
 
 
 @pytest.mark.parametrize(
