@@ -83,9 +83,9 @@ def atomics() -> Iterator[None]:
     """Let what adds at indices use float atomics inside: faster, and not the same from run to run.
 
     By default every kernel has one order of its sums. Here ``scatter_add``, ``scatter_flat`` and the gradients of
-    indexing by Tensors, ``gather``, ``take``, ``index_select``, embeddings, RoI pooling and RoIAlign (of max-pooling only
-    the third ones) add as their threads come; what differs is rounding. It concerns GPUs, emulated ones too, and what
-    the present thread launches.
+    indexing by Tensors, ``gather``, ``take``, ``index_select``, embeddings, RoI pooling and RoIAlign add as their
+    threads come, and so do third derivatives of max-pooling; what differs is rounding. It concerns GPUs, emulated ones
+    too, and what the present thread launches.
 
     Examples
     --------

@@ -1,7 +1,8 @@
 """RoI max-pooling with flat indices, RoIAlign, and the adjoints of both.
 
 Boxes are rows ``(image, x1, y1, x2, y2)``, float64 and contiguous when the kernels get them (``kernels/roi.cu``,
-``kernels/roi_align.cu``). The adjoints gather, so they are deterministic; their variants ``*_atomic`` scatter, and are not.
+``kernels/roi_align.cu``). The adjoints gather and are deterministic; their variants ``*_atomic`` scatter
+and are not.
 """
 
 from math import prod

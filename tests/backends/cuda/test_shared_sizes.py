@@ -58,7 +58,9 @@ def test_packs_are_as_wide_and_as_many_under_way() -> None:
 
 @pytest.mark.parametrize(("tile", "variant"), [("Large", ""), ("Small", "_small"), ("Narrow", "_narrow")])
 def test_tiles_of_a_product_are_those_that_its_grid_counts(tile: str, variant: str) -> None:
-    sums, down = map(int, re.findall(rf"^using {tile} = Micro<(\d+), (\d+)>;", text("convolution_gemm.cu"), re.M)[0])
+    defined = re.search(rf"using {tile} = Micro<(\d+), (\d+)>;", text("convolution_gemm.cu"))
+    assert defined is not None
+    sums, down = map(int, defined.groups())
     rows, columns = down * sums, implicit_gemm.THREADS // down * sums
     assert (rows, columns) == implicit_gemm.TILES[variant][:2]
 
