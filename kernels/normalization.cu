@@ -246,8 +246,8 @@ KERNEL row_normalize(const real* x, const real* weight, const real* bias, const 
 template <int W>
 __device__ __forceinline__ void scale_line(const real* x, real* y, acc s, acc t, int length) {
   const bool whole_x = aligned(x), whole_y = aligned(y);
-  const int step = blockDim.x * gridDim.y * W;
-  for (int i = (blockIdx.y * blockDim.x + threadIdx.x) * W; i < length; i += 2 * step) {  // two loads under way
+  const i64 step = (i64)blockDim.x * gridDim.y * W;  // sums of it and i may pass 2^31
+  for (i64 i = (blockIdx.y * blockDim.x + threadIdx.x) * W; i < length; i += 2 * step) {  // two loads under way
     Few<W> a = take<W>(x + i, whole_x), b = a;
     if (i + step < length) b = take<W>(x + i + step, whole_x);
 #pragma unroll

@@ -6,7 +6,7 @@
 //   mapping          one thread for each bin and CHANNELS channels, which share the bin's geometry; bytes: each box's part of
 //                    x, y and index once. roi_pool_1 is the literal one, a thread for each output
 //   ties             the first in row-major order wins; NaN wins over everything
-// gather_bins        y[i] = x[index[i]], 0 where the index is negative; its adjoint is indexing.cu's add_runs, by a sort
+// gather_bins        y[i] = x[index[i]], 0 where the index is negative; its adjoint is roi_pool_adjoint
 // roi_pool_adjoint   gx[i] = sum of gy over the bins whose index is i, those of the boxes in order: a gather, deterministic
 //   roi_pool_spans   first writes which cells each box covers: first row, rows, first column, columns
 //   mapping          a thread for each cell and CHANNELS channels looks at the boxes of its image; which bins of a box cover

@@ -80,11 +80,12 @@ def stream(of: Any = None) -> Iterator[Any]:
 
 @contextmanager
 def atomics() -> Iterator[None]:
-    """Let gradients that add at indices use float atomics inside: faster, and not the same from run to run.
+    """Let what adds at indices use float atomics inside: faster, and not the same from run to run.
 
-    By default every kernel has one order of its sums. Here the backward passes of indexing, embeddings, RoI pooling,
-    RoIAlign and max-unpooling add as their threads come; what differs is rounding. It concerns GPUs, emulated ones too,
-    and what the present thread launches.
+    By default every kernel has one order of its sums. Here ``scatter_add``, ``scatter_flat`` and the gradients of
+    indexing by Tensors, ``gather``, ``take``, ``index_select``, embeddings, RoI pooling and RoIAlign add as their
+    threads come, and so do third derivatives of max-pooling; what differs is rounding. It concerns GPUs, emulated ones
+    too, and what the present thread launches.
 
     Examples
     --------

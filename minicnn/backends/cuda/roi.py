@@ -1,7 +1,8 @@
-"""RoI max-pooling with flat indices, RoIAlign with its adjoint, and the scatter that belongs to the indices.
+"""RoI max-pooling with flat indices, RoIAlign, and the adjoints of both.
 
 Boxes are rows ``(image, x1, y1, x2, y2)``, float64 and contiguous when the kernels get them (``kernels/roi.cu``,
-``kernels/roi_align.cu``). All adjoints are deterministic: the scatter sorts, the others gather. ``*_atomic`` are not.
+``kernels/roi_align.cu``). The adjoints gather and are deterministic; their variants ``*_atomic`` scatter
+and are not.
 """
 
 from math import prod
@@ -65,11 +66,6 @@ def gather_bins(x: Array, index: Array) -> Array:
     return y
 
 
-def scatter_bins(gy: Array, index: Array, shape: Shape) -> Array:
-    """Adjoint of :func:`gather_bins`: every bin's value is added to its cell."""
-    return indexing.add_flat(gy, index, prod(shape)).reshape(shape)
-
-
 def roi_pool_adjoint_atomic(gy: Array, boxes: Array, index: Array, shape: Shape, scale: float, overlap: bool) -> Array:
     """:func:`roi_pool_adjoint` as a scatter, in an order that changes from run to run."""
     return indexing.add_rows_atomic(gy.reshape(-1, 1), index.reshape(-1), prod(shape)).reshape(shape)
@@ -77,7 +73,7 @@ def roi_pool_adjoint_atomic(gy: Array, boxes: Array, index: Array, shape: Shape,
 
 @seam.or_atomic(roi_pool_adjoint_atomic)
 def roi_pool_adjoint(gy: Array, boxes: Array, index: Array, shape: Shape, scale: float, overlap: bool) -> Array:
-    """:func:`scatter_bins` onto the maxima of those boxes: every cell gathers from the bins that cover it."""
+    """Adjoint of :func:`gather_bins` at the maxima of those boxes: every cell gathers from the bins that cover it."""
     rows, (images, channels, *size) = _boxes(boxes), shape
     order, first, stop = indexing.runs(rows[:, 0], images)
     spans, gx = seam.empty((len(rows), 4), np.int64), seam.empty(shape, gy.dtype)
@@ -151,17 +147,8 @@ def roi_align_adjoint(
     order, first, stop = indexing.runs(rows[:, 0], images)
     gx = seam.empty(shape, gy.dtype)
     count = images * -(-channels // _CHANNELS) * prod(size)
-    arrays = (
-        seam.contiguous(gy),
-        rows,
-        _picks(chosen),
-        *matrices,
-        seam.contiguous(xp.stack(spans, axis=1)),
-        order,
-        first,
-        stop,
-        gx,
-    )
+    given = seam.contiguous(gy), rows, _picks(chosen), *matrices, seam.contiguous(xp.stack(spans, axis=1))
+    arrays = *given, order, first, stop, gx
     seam.elementwise("roi_align.roi_align_adjoint", count, *arrays, *options, channels, *size, *gy.shape[2:], count)
     return gx
 

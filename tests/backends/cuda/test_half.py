@@ -39,7 +39,6 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "resample.resize_adjoint": (Y, (9, 3), *RESIZE),
     "roi.roi_pool": (X, BOXES, (2, 2), 1.0, True),
     "roi.gather_bins": (X, RNG.integers(-1, 480, BINS.shape)),
-    "roi.scatter_bins": (BINS, RNG.integers(0, 480, BINS.shape), X.shape),
     "roi.roi_pool_adjoint": (BINS, BOXES, BOX_INDEX, X.shape, 1.0, True),
     "roi.roi_align": (X, BOXES, (2, 2), 1.0, True, -1, None),
     "roi.roi_align_choice": (X, BOXES, (2, 2), 1.0, True, 2),

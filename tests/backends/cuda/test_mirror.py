@@ -161,6 +161,7 @@ ONE_SIDED = {  # modules and functions of one backend, and why the other has non
         "softmax.exp": "a vector loop; a GPU has the instruction",
         "softmax.softmax_rows": "the loop that losses share; kernels share it as text",
         "softmax.softmax_strip": "the same",
+        "roi.scatter_bins": "called by its roi_pool_adjoint; on the GPU cells gather, by boxes, and nothing scatters",
         "Uploader": "a class of the package; the GPU's is uploading.PinnedUploader",
         "sources": "the files whose hash names the compiled kernels; the GPU's are read by a module of that name",
         "to_host": "a function of the package; of the GPU's, a method of Backend",

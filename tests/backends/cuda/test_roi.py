@@ -32,7 +32,7 @@ def fault(twins: Twins, boxes: np.ndarray, images: int) -> int:
 @pytest.mark.parametrize("overlap", [True, False])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("channels", [5, 8, 19])  # a thread takes 8
-def test_maxima_and_the_scatter_onto_them(twins: Twins, channels: int, dtype: type, overlap: bool) -> None:
+def test_maxima_and_their_adjoint(twins: Twins, channels: int, dtype: type, overlap: bool) -> None:
     x = RNG.integers(0, 5, (IMAGES, channels, HEIGHT, WIDTH)).astype(dtype)  # many ties
     boxes = boxes_of(12)
     y, index = twins.agree("roi.roi_pool", x, boxes, (3, 2), 0.5, overlap)
@@ -40,9 +40,8 @@ def test_maxima_and_the_scatter_onto_them(twins: Twins, channels: int, dtype: ty
     assert np.array_equal(literal[0], y) and np.array_equal(literal[1], index)
     assert (index[1] == -1).all()
     twins.agree("roi.gather_bins", x, index)
-    gx = twins.agree("roi.scatter_bins", y, index, x.shape)
     args = y, boxes, index, x.shape, 0.5, overlap
-    twins.agree("roi.roi_pool_adjoint", *args)
+    gx = twins.agree("roi.roi_pool_adjoint", *args)
     np.testing.assert_allclose(twins.result("roi.roi_pool_adjoint_atomic", *args), gx, rtol=1e-5)
 
 
@@ -117,7 +116,6 @@ def test_among_equal_samples_the_first_is_chosen_as_on_the_cpu(twins: Twins, dty
 def test_no_boxes(twins: Twins) -> None:
     x, boxes = RNG.standard_normal((2, 3, 4, 4)), np.zeros((0, 5))
     y, index = twins.agree("roi.roi_pool", x, boxes, (2, 2), 1.0, True)
-    twins.agree("roi.scatter_bins", y, index, x.shape)
     twins.agree("roi.roi_pool_adjoint", y, boxes, index, x.shape, 1.0, True)
     assert fault(twins, boxes, 2) == 0
     y = twins.agree("roi.roi_align", x, boxes, (2, 2), 1.0, False, 2, None)

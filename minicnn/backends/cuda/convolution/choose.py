@@ -34,10 +34,8 @@ def _few_inputs(which: str, p: Problem) -> bool:
     return which == "input_grad" and inputs < FEW_CHANNELS and inputs < outputs
 
 
-WIDE = (
-    4,
-    8,
-)  # bytes: halves would be rounded as columns; tensor cores multiply them faster than Winograd's tiles, floats
+# Bytes of an element: halves would be rounded as columns, and tensor cores multiply them faster than Winograd's floats.
+WIDE = (4, 8)
 
 RULES = (
     Rule("dense", "one window covers the image: a fully connected layer", always),

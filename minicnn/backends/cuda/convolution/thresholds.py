@@ -16,9 +16,8 @@ SHORTEST_PRODUCT = 128  # the same for cuBLAS's: the factors of a tile of 64 x 6
 LONGEST_SUM = 4096  # terms that one thread adds up; more are cut into parts that are joined in double
 TILE = 64  # rows and columns of the result that a block of cuBLAS has, or more
 ALIGNED = 16  # bytes that cuBLAS loads at once, if rows begin at multiples of it
-FEW_POSITIONS = (
-    128  # pixels of a map below which images are gathered into one product: 64 x 64 tiles would be half empty
-)
+# Pixels of a map below which images are gathered into one product: tiles of 64 x 64 would be half empty.
+FEW_POSITIONS = 128
 WINOGRAD_CHANNELS = 32  # channels with which the products of Winograd's transforms are worth the transforms
 FEW_CHANNELS = 16  # inputs of a group with which a tile of rows, 16 at least, multiplies mostly nothing
 EXACT_CHANNELS = 64  # the same for F(2x2, 3x3), which saves less

@@ -82,11 +82,8 @@ def input_grad(tile: int, gy: Array, w: Array, p: Problem) -> Array:
 
 def weight_grad(tile: int, gy: Array, x: Array, p: Problem) -> Array:
     """Gradient of ``sum(gy * conv(x, w))`` by w."""
-    cut, inputs, outputs = (
-        _cut(tile, "weight_grad", p, gy.itemsize),
-        p.in_channels // p.groups,
-        p.out_channels // p.groups,
-    )
+    cut = _cut(tile, "weight_grad", p, gy.itemsize)
+    inputs, outputs = p.in_channels // p.groups, p.out_channels // p.groups
     batch, dtype = ((tile + 2) ** 2, cut.parts, p.groups), sum_type(gy.dtype)
     d, v = seam.empty((*batch, outputs, cut.length), dtype), seam.empty((*batch, inputs, cut.length), dtype)
     sums, gw = seam.empty((*batch, outputs, inputs), dtype), seam.empty(p.w_shape, gy.dtype)
@@ -106,12 +103,8 @@ def weight_grad(tile: int, gy: Array, x: Array, p: Problem) -> Array:
 def _cut(tile: int, which: str, p: Problem, item: int) -> Cut:
     """Chunks as even as may be; a part's rows begin where whole loads do."""
     rows, cols = (p.in_h, p.in_w) if which == "input_grad" else (p.out_h, p.out_w)
-    down, across, inputs, outputs = (
-        -(-rows // tile),
-        -(-cols // tile),
-        p.in_channels // p.groups,
-        p.out_channels // p.groups,
-    )
+    down, across = -(-rows // tile), -(-cols // tile)
+    inputs, outputs = p.in_channels // p.groups, p.out_channels // p.groups
     total, element = p.images * down * across, (tile + 2) ** 2 * max(4, item)
     room = min(max(thresholds.CACHE, element * p.out_channels * inputs), thresholds.WORKSPACE)
     turns = max(1, -(-total // max(1, room // max(1, element * (p.in_channels + p.out_channels)))))
