@@ -3,17 +3,17 @@
 // max_pool2d             y[p, r, o] = max of x[p] over the window; index = where it lies in its plane (-1: all padding)
 //   mapping              one thread for each output; neighbouring threads read neighbouring windows
 //   bytes                every x about once (overlaps come from cache), y and index written once
-//   ties                 the first in row-major order wins; NaN wins over everything
+//   ties                 the first in row-major order wins; NaN wins over everything, of several the last
 //   variants             one: neighbours share what their windows overlap through the first-level cache
-// max_pool2d_adjoint     gx[p, i] = sum of gy over the outputs whose maximum lies at i: scatter_planes, below, where the
-//                        windows are known, and its third variant: a gather. Only windows over a place can have named it
+// max_pool2d_adjoint     gx[p, i] = sum of gy over the outputs whose maximum lies at i. Only the windows over i can have
+//                        named it, so that a gather over these few finds them all
 //   mapping              one thread for ROWS places, one below the other: it reads each output of the windows over them once,
 //                        and neighbouring threads read and write neighbouring columns
 //   bytes                gy and index about once (overlaps come from cache), gx written once; nothing is cleared before
 //   order                that of the outputs, as in sum_links
 // gather_planes          y[p, i] = x[p, index[p, i]], 0 where the index is negative; one thread for each output, one variant,
 //                        because nothing is read twice
-// scatter_planes         its adjoint for any indices, in two variants
+// scatter_planes         its adjoint, for any indices, no windows known: gx[p, index[p, o]] += gy[p, o], in two variants
 //   scatter_planes_atomic  1. literal: one thread for each output, float atomics; one step, and not reproducible
 //   link_planes, sum_links 2. deterministic. Which outputs hit a place is not known before, so there are two steps:
 //     link_planes        one thread for each output puts it on the list of its place (in any order: integer atomics)

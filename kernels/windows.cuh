@@ -1,6 +1,7 @@
 // Where a sliding window lies along one axis; max and average pooling share it.
 #pragma once
 
+// A window has `taps` elements, `step` apart (the dilation), and moves by `stride`; n is the input's length.
 // Output `o` of `out` covers start, start + step, ... below stop; elements in the padding are left out.
 // A stride of 0 means adaptive windows: floor(o n / out) .. ceil((o + 1) n / out).
 struct Range { int start, stop, step; };

@@ -72,7 +72,7 @@ def __getattr__(name: str) -> Any:
     if name == "bfloat16":
         try:
             return _bfloat16()
-        except TypeError as error:  # so that hasattr() says no
+        except ModuleNotFoundError as error:  # so that hasattr() says no
             raise AttributeError(str(error)) from None
     if name in _ROOMS:
         return import_module(f"minicnn.{name}")

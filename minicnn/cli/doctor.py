@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGES = (
-    "numpy", "numba", "scipy", "pillow", "matplotlib", "rich", "safetensors", "cupy-cuda12x", "cupy-cuda13x", "torch",
+    "numpy", "numba", "scipy", "pillow", "matplotlib", "rich", "safetensors", "ml_dtypes", "cupy-cuda12x",
+    "cupy-cuda13x", "torch",
 )  # fmt: skip
 
 

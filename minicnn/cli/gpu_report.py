@@ -13,7 +13,7 @@ from minicnn.cli import gpu_child
 from minicnn.cli.gpu_task import ALGORITHMS, Task
 
 _OF_A_RUN = {"passed", "partial", "troubles", "missing", "acceptance"}  # the next run of a stage judges anew
-PACKAGES = ("minicnn", "numpy", "numba", "scipy", "cupy-cuda12x", "cupy-cuda13x", "torch", "torchvision")
+PACKAGES = ("minicnn", "numpy", "numba", "scipy", "ml_dtypes", "cupy-cuda12x", "cupy-cuda13x", "torch", "torchvision")
 SLOWER = 20  # the emulated device, which is there to try the command itself
 
 _EPILOG = """\

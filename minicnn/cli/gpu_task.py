@@ -15,7 +15,7 @@ ALGORITHMS = (  # of ours, that a layer is timed with: the choice, and all that 
     "auto", "im2col", "implicit_gemm", "pointwise", "depthwise", "winograd", "winograd_f2",
 )  # fmt: skip
 ABSENT = "not measured: "
-OF_THE_CPU = ("numba", "scipy", "threadpoolctl")  # packages that its kernels need, and the device's do not
+SPARED = ("numba", "scipy", "threadpoolctl", "ml_dtypes")  # of the CPU's kernels, and of bfloat16
 FINE = {"ok", "cannot"}  # verdicts of rows that no trouble comes from
 
 
@@ -64,7 +64,7 @@ def peers(device: str) -> tuple[str, ...]:
 def absent(error: ModuleNotFoundError) -> str:
     """What a case says that needs a package which is not there; any other module that is missing is a fault."""
     name = str(error.name).partition(".")[0]
-    return f"{ABSENT}{name} is not installed" if name in OF_THE_CPU else f"{type(error).__name__}: {error}"
+    return f"{ABSENT}{name} is not installed" if name in SPARED else f"{type(error).__name__}: {error}"
 
 
 def host(tensor: Any) -> Any:

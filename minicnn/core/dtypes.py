@@ -30,17 +30,26 @@ def find(dtype: Any) -> "np.dtype[Any]":
     return bfloat16() if isinstance(dtype, str) and dtype == "bfloat16" else np.dtype(dtype)
 
 
+def is_name(text: str) -> bool:
+    """Whether it names a dtype, and not a device, say."""
+    try:
+        return text == "bfloat16" or np.dtype(text) is not None
+    except TypeError:
+        return False
+
+
 def bfloat16() -> "np.dtype[Any]":
     """The dtype of float32's range and 8 bits of precision.
 
     Raises
     ------
-    TypeError
+    ModuleNotFoundError
         Where ``ml_dtypes`` is not installed.
     """
     try:
         import ml_dtypes
     except ImportError as error:
-        raise TypeError(f"bfloat16: NumPy has it from the package ml_dtypes ({error}); pip install ml_dtypes") from None
+        message = f"bfloat16: NumPy has it from the package ml_dtypes ({error}); pip install ml_dtypes"
+        raise ModuleNotFoundError(message, name="ml_dtypes") from None
     found: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
     return found

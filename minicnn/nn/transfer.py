@@ -10,7 +10,7 @@ from minicnn.core import checks
 from minicnn.core.device import Device
 from minicnn.core.device import device as find_device
 from minicnn.core.dtypes import find as find_dtype
-from minicnn.core.dtypes import is_float
+from minicnn.core.dtypes import is_float, is_name
 from minicnn.core.modes import no_grad
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Shape
@@ -38,7 +38,7 @@ def parse_target(target: tuple[Any, ...], device: Any, dtype: Any) -> tuple[Devi
             continue
         if isinstance(item, Tensor):
             device, dtype = item.device, item.dtype
-        elif isinstance(item, Device) or (isinstance(item, str) and not _is_dtype(item)):
+        elif isinstance(item, Device) or (isinstance(item, str) and not is_name(item)):
             device = item
         else:
             dtype = item
@@ -47,13 +47,6 @@ def parse_target(target: tuple[Any, ...], device: Any, dtype: Any) -> tuple[Devi
         if not is_float(dtype):
             raise checks.type_error("Module.to", f"dtype must be floating, got {dtype}")
     return None if device is None else find_device(device), dtype
-
-
-def _is_dtype(name: str) -> bool:
-    try:
-        return name == "bfloat16" or np.dtype(name) is not None
-    except TypeError:
-        return False
 
 
 def move_(target: Tensor, device: Device | None, dtype: Any) -> None:

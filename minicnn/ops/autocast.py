@@ -46,7 +46,7 @@ class autocast:  # noqa: N801 - PyTorch's spelling
     ------
     ValueError
         On the CPU, which has no half-precision products, or for another dtype.
-    TypeError
+    ModuleNotFoundError
         For bfloat16 where ``ml_dtypes`` is not installed.
 
     Notes

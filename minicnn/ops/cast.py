@@ -5,6 +5,7 @@ from typing import Any
 from minicnn.core.device import Device
 from minicnn.core.device import device as find_device
 from minicnn.core.dtypes import find as find_dtype
+from minicnn.core.dtypes import is_name
 from minicnn.core.function import Function, constant
 from minicnn.core.tensor import Tensor
 from minicnn.core.types import Array, Shape
@@ -92,7 +93,7 @@ def to(input: Tensor, *args: Any, dtype: Any = None, device: str | None = None) 
     ----------
     input : Tensor
     *args
-        In any order a device (a str), a dtype, or a Tensor whose device and dtype are taken.
+        In any order a device (a str), a dtype or its name, or a Tensor whose device and dtype are taken.
     dtype : dtype, optional
     device : str, optional
 
@@ -114,7 +115,7 @@ def to(input: Tensor, *args: Any, dtype: Any = None, device: str | None = None) 
     for value in args:
         if isinstance(value, Tensor):
             dtype, device = value.dtype, value.device
-        elif isinstance(value, str):
+        elif isinstance(value, str) and not is_name(value):
             device = value
         else:
             dtype = value

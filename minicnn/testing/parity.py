@@ -6,7 +6,6 @@ with the results rounded to it.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -25,11 +24,6 @@ ABSOLUTE = {"float64": 1e-15, "float32": 3e-7, "float16": 2e-4, "bfloat16": 2e-3
 LOOSER = {"conv": 4.0}  # ops whose name begins so, and by how much: Winograd's transforms amplify rounding
 LOOSER_IN_HALVES = {"batch_norm": 3.0, "scaled_tanh": 3.0, "cosine_embedding_loss": 3.0}  # differences of near equals
 HALVES = ("float16", "bfloat16")
-
-
-def dtypes() -> list[str]:
-    """What is compared: bfloat16 where ``ml_dtypes`` is installed, from which NumPy has it."""
-    return [name for name in RELATIVE if name != "bfloat16" or importlib.util.find_spec("ml_dtypes")]
 
 
 def moved(function: Callable[..., Any], device: str) -> Callable[..., Any]:

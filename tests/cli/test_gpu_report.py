@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,15 @@ def test_half_precision_is_compared_with_single(tmp_path: Path, monkeypatch: pyt
     assert code == 1
     assert "bfloat16, logits" in stages["half"]["troubles"][0]
     assert "above 1e-06" in stages["half"]["troubles"][0]
+
+
+@emulated
+def test_without_its_package_bfloat16_is_told_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    monkeypatch.setattr(gpu_stages, "PROCESSES", 1)
+    for facts in (gpu_stages.half(Task("cuda-emulated")), gpu_stages._parity(("relu", "bfloat16", "cuda-emulated"))):
+        told = facts["missing"] if isinstance(facts, dict) else facts[-1:]
+        assert "not measured: ml_dtypes is not installed" in told[0]
 
 
 # -- cut off, and going on -----------------------------------------------------------------------------------------

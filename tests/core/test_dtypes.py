@@ -29,7 +29,7 @@ def test_it_is_found_by_name_and_its_absence_is_told(monkeypatch: pytest.MonkeyP
     assert find("bfloat16") == mc.bfloat16 == BFLOAT16
     assert find("float32") == np.dtype("float32")
     monkeypatch.setitem(sys.modules, "ml_dtypes", None)
-    with pytest.raises(TypeError, match="pip install ml_dtypes"):
+    with pytest.raises(ModuleNotFoundError, match="pip install ml_dtypes"):
         find("bfloat16")
     assert not hasattr(mc, "bfloat16")
 
@@ -42,6 +42,8 @@ def test_tensors_of_it_are_made_cast_printed_and_read() -> None:
     assert "bfloat16" in repr(x)
     assert x[2].item() == -3.5
     assert mc.tensor([1.0]).bfloat16().dtype == mc.tensor([1.0]).to(mc.bfloat16).dtype == BFLOAT16
+    assert mc.tensor([1.0]).to("bfloat16").dtype == BFLOAT16
+    assert mc.tensor([1.0]).to("float16", "cpu").dtype == np.float16
     assert mc.tensor(np.ones(2, BFLOAT16)).dtype == BFLOAT16
 
 

@@ -4,7 +4,7 @@ Importing CuPy needs no driver, so what is missing can be found and named.
 """
 
 _LEAST = 14  # CuPy's version: what this backend asks of it means something else, or is absent, in earlier ones
-_INSTALL = f"pip install 'cupy-cuda12x[ctk]>={_LEAST}', or cupy-cuda13x for CUDA 13"
+_INSTALL = f"pip install 'cupy-cuda12x[ctk]>={_LEAST}', or 'cupy-cuda13x[ctk]>={_LEAST}' for CUDA 13"
 _NO_DEVICE = 100  # cudaErrorNoDevice
 _PROBE = '#include <cuda_fp16.h>\nextern "C" __global__ void probe(__half* x) { x[0] = __float2half(1.0f); }'
 

@@ -16,7 +16,7 @@ def test_an_old_cupy_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch,
     old.__version__ = version  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "cupy", old)
     said = detection.missing_link()
-    install = "pip install 'cupy-cuda12x[ctk]>=14', or cupy-cuda13x for CUDA 13"
+    install = "pip install 'cupy-cuda12x[ctk]>=14', or 'cupy-cuda13x[ctk]>=14' for CUDA 13"
     assert said == f"CuPy {version} is too old, 14 or later is needed; {install}"
 
 
