@@ -4,10 +4,8 @@
 //                                    must equal them. Sums run in double whatever the type.
 //   mapping                          one thread for each element of the result, which gathers all that it sums
 //   bytes                            each operand again for every use; caches keep some of it
-// finish                             y = bias + y, rectified or not, in place: after a product that cannot do it itself
-//   mapping                          one thread for each element; y read and written once
-// sum_parts                          total[i] = sum over parts of part[p, i], in the order of the parts, in double; then as
-//                                    finish
+// sum_parts                          total[i] = sum over parts of part[p, i], in the order of the parts, in double; then the
+//                                    bias of its channel, and rectified or not
 //   mapping                          one thread for each element; neighbouring threads read neighbouring elements; loads
 //                                    of eight parts are under way at once
 // sum_many_parts                     the same sum where parts are many: cut into eight runs, which are added in their order
@@ -77,11 +75,6 @@ KERNEL weight_grad(const real* gy, const real* x, real* gw, PROBLEM, i64 count) 
         sum += double(g) * double(acc(x[((i64)n * p.in_channels + channel) * p.pixels() + row * p.in_w + col]));
       }
   gw[index] = real(acc(sum));
-}
-
-KERNEL finish(real* y, const real* bias, int channels, int positions, bool relu, i64 count) {
-  const i64 i = global_index();
-  if (i < count) y[i] = real(finished(acc(y[i]), bias, i / positions % channels, relu));
 }
 
 KERNEL sum_parts(const acc* parts, const real* bias, real* total, int many, int channels, int positions, bool relu,

@@ -42,14 +42,14 @@ def modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[RawModule]]:
 
 def test_a_kernel_is_sought_once_for_each_element_type(modules: list[RawModule]) -> None:
     runtime = device.CupyRuntime.__new__(device.CupyRuntime)
-    kernel, other = sources.kernel("convolution.finish"), sources.kernel("convolution.sum_parts")
+    kernel, other = sources.kernel("convolution.sum_many_parts"), sources.kernel("convolution.sum_parts")
     for _ in range(3):
         runtime.run(kernel, np.dtype("float32"), (2, 1, 1), (256, 1, 1), [None, np.int32(4)])
         runtime.run(other, np.dtype("float32"), (1, 1, 1), (256, 1, 1), [])
         runtime.run(kernel, np.dtype("float64"), (1, 1, 1), (256, 1, 1), [])
-    assert [module.asked for module in modules] == [["finish", "sum_parts"], ["finish"]]
+    assert [module.asked for module in modules] == [["sum_many_parts", "sum_parts"], ["sum_many_parts"]]
     assert ["#define REAL float\n" in modules[0].code, "#define REAL double\n" in modules[1].code] == [True, True]
-    assert modules[0].launches[::2] == [("finish", (2, 1, 1), (256, 1, 1), (np.uintp(0), np.int32(4)))] * 3
+    assert modules[0].launches[::2] == [("sum_many_parts", (2, 1, 1), (256, 1, 1), (np.uintp(0), np.int32(4)))] * 3
 
 
 def test_loaders_of_one_stream_share_a_stream_for_copies_and_others_do_not(monkeypatch: pytest.MonkeyPatch) -> None:

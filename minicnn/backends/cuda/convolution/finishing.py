@@ -1,15 +1,16 @@
 """What several algorithms do before and after their products: cutting sums into parts, joining them, bias and ReLU."""
 
-from minicnn.backends.cuda import seam
+from minicnn.backends.cuda import activations, seam
 from minicnn.backends.cuda.convolution import thresholds
 from minicnn.core.types import Array, Shape
 
 
 def finish(y: Array, bias: Array | None, relu: bool) -> Array:
     """Add the bias of each channel (the second axis) and rectify, in place."""
-    if bias is not None or relu:
-        positions = y.size // max(1, y.shape[0] * y.shape[1])
-        seam.elementwise("convolution.finish", y.size, y, bias, y.shape[1], positions, relu, y.size)
+    if bias is not None:
+        return activations.add_bias(y, bias, relu, out=y)
+    if relu:
+        seam.packs("activations.relu", y, y, y, y.size)
     return y
 
 
